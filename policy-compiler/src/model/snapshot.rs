@@ -1,0 +1,52 @@
+//! Everything known at one moment.
+
+use std::collections::BTreeMap;
+
+use super::{Name, Namespace, ObjectKey, Pod, Policy};
+
+/// All objects known at one moment, by identity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Namespaces by name. A pod may be in a namespace that is not here (yet): no `namespaceSelector` matches it then.
+    pub namespaces: BTreeMap<Name, Namespace>,
+    /// Pods, those that have ended and those without address too.
+    pub pods: BTreeMap<ObjectKey, Pod>,
+    /// Policies.
+    pub policies: BTreeMap<ObjectKey, Policy>,
+}
+
+impl Snapshot {
+    /// Adds or replaces a namespace.
+    pub fn add_namespace(&mut self, namespace: Namespace) {
+        self.namespaces.insert(namespace.name.clone(), namespace);
+    }
+
+    /// Adds or replaces a pod.
+    pub fn add_pod(&mut self, pod: Pod) {
+        self.pods.insert(pod.key.clone(), pod);
+    }
+
+    /// Adds or replaces a policy.
+    pub fn add_policy(&mut self, policy: Policy) {
+        self.policies.insert(policy.key.clone(), policy);
+    }
+}
+
+/// Whose pods a ruleset is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeScope {
+    /// Every pod is local: a dry run over a whole cluster.
+    AllNodes,
+    /// The pods whose `spec.nodeName` is this.
+    Node(Name),
+}
+
+impl NodeScope {
+    /// Whether `pod` is one of this scope's own.
+    pub fn is_local(&self, pod: &Pod) -> bool {
+        match self {
+            Self::AllNodes => true,
+            Self::Node(node) => pod.node.as_ref() == Some(node),
+        }
+    }
+}
