@@ -1,1 +1,158 @@
-//! index
+//! The ruleset, kept up to date one event at a time.
+//!
+//! What an event costs depends on the selectors in use on this node and on the objects it concerns, never on how many
+//! pods the cluster has. The result always equals [`compile`](crate::compile::compile) of the same objects.
+
+mod sets;
+mod subjects;
+mod world;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::compile::selects;
+use crate::model::{Name, Namespace, NodeScope, ObjectKey, Pod, Policy, Snapshot};
+use crate::ruleset::{Draft, Ruleset, Transaction};
+use sets::Sets;
+use subjects::Subjects;
+use world::World;
+
+/// Something that happened to an object.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A pod was added or changed.
+    Pod(Pod),
+    /// A pod is gone.
+    PodDeleted(ObjectKey),
+    /// A namespace was added or changed.
+    Namespace(Namespace),
+    /// A namespace is gone.
+    NamespaceDeleted(Name),
+    /// A policy was added or changed.
+    Policy(Policy),
+    /// A policy is gone.
+    PolicyDeleted(ObjectKey),
+}
+
+/// All objects, and the ruleset that follows from them.
+#[derive(Debug)]
+pub struct Compiler {
+    world: World,
+    subjects: Subjects,
+    sets: Sets,
+    draft: Draft,
+}
+
+impl Compiler {
+    /// Starts without objects, for the pods of `scope`.
+    pub fn new(scope: NodeScope) -> Self {
+        Self {
+            world: World::new(scope),
+            subjects: Subjects::default(),
+            sets: Sets::default(),
+            draft: Draft::default(),
+        }
+    }
+
+    /// All objects held now.
+    pub fn snapshot(&self) -> &Snapshot {
+        self.world.snapshot()
+    }
+
+    /// The ruleset for the objects held now.
+    pub fn ruleset(&self) -> &Ruleset {
+        self.draft.ruleset()
+    }
+
+    /// What changed in the ruleset since the last call.
+    pub fn take_transaction(&mut self) -> Transaction {
+        self.draft.take_transaction()
+    }
+
+    /// Takes an event in. Objects may come in any order; an event that changes nothing costs nothing.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::Pod(pod) => {
+                let key = pod.key.clone();
+                self.change_pod(&key, Some(pod));
+            }
+            Event::PodDeleted(key) => self.change_pod(&key, None),
+            Event::Namespace(namespace) => {
+                let name = namespace.name.clone();
+                self.change_namespace(&name, Some(namespace));
+            }
+            Event::NamespaceDeleted(name) => self.change_namespace(&name, None),
+            Event::Policy(policy) => {
+                let key = policy.key.clone();
+                self.change_policy(&key, Some(policy));
+            }
+            Event::PolicyDeleted(key) => self.change_policy(&key, None),
+        }
+    }
+
+    fn change_pod(&mut self, key: &ObjectKey, new: Option<Pod>) {
+        let old = self.world.snapshot().pods.get(key);
+        if old == new.as_ref() {
+            return;
+        }
+        let affected: BTreeSet<IpAddr> = old
+            .iter()
+            .copied()
+            .chain(&new)
+            .flat_map(|pod| pod.network_addresses().iter())
+            .collect();
+        // Another claimant of an address gains or loses it with this pod.
+        let mut pods: BTreeSet<ObjectKey> = BTreeSet::from([key.clone()]);
+        pods.extend(
+            affected
+                .iter()
+                .flat_map(|address| self.world.claims().claimants(*address))
+                .cloned(),
+        );
+        for address in &affected {
+            self.sets.retract(*address, &self.world, &mut self.draft);
+        }
+        self.world.set_pod(key, new);
+        for address in &affected {
+            self.sets.assert(*address, &self.world, &mut self.draft);
+        }
+        self.refresh(&pods, affected);
+    }
+
+    fn change_namespace(&mut self, name: &Name, new: Option<Namespace>) {
+        let old = self.world.set_namespace(name, new);
+        self.sets
+            .namespace_changed(name, old.as_ref(), &self.world, &mut self.draft);
+    }
+
+    fn change_policy(&mut self, key: &ObjectKey, new: Option<Policy>) {
+        if self.world.snapshot().policies.get(key) == new.as_ref() {
+            return;
+        }
+        let old = self.world.set_policy(key, new);
+        let new = self.world.snapshot().policies.get(key);
+        let concerned = |pod: &&Pod| old.iter().chain(new).any(|policy| selects(policy, pod));
+        let mut pods = BTreeSet::new();
+        let mut addresses = BTreeSet::new();
+        for pod in self.world.local_pods_of(&key.namespace).filter(concerned) {
+            pods.insert(pod.key.clone());
+            addresses.extend(pod.network_addresses().iter());
+        }
+        addresses.extend(self.world.contested_in(&key.namespace));
+        self.subjects.policy_changed(key);
+        self.refresh(&pods, addresses);
+    }
+
+    /// Brings chains and entries of `pods` and `addresses` up to date, and what they need of policies and sets.
+    fn refresh(&mut self, pods: &BTreeSet<ObjectKey>, mut addresses: BTreeSet<IpAddr>) {
+        for key in pods {
+            addresses.extend(self.subjects.refresh_pod(key, &self.world, &mut self.draft));
+        }
+        for address in addresses {
+            Subjects::refresh_address(address, &self.world, &mut self.draft);
+        }
+        self.subjects
+            .refresh_policies(&mut self.sets, &self.world, &mut self.draft);
+        Subjects::drop_unused_base_chains(&mut self.draft);
+    }
+}

@@ -29,14 +29,18 @@ impl IpBlock {
     pub fn new(cidr: IpNet, except: &[IpNet]) -> Result<Self, IpBlockError> {
         let cidr = cidr.trunc();
         let mut inside: Vec<IpNet> = except.iter().map(IpNet::trunc).collect();
-        if let Some(index) =
-            inside.iter().position(|hole| !cidr.contains(hole) || hole.prefix_len() <= cidr.prefix_len())
+        if let Some(index) = inside
+            .iter()
+            .position(|hole| !cidr.contains(hole) || hole.prefix_len() <= cidr.prefix_len())
         {
             return Err(IpBlockError { cidr, index });
         }
         inside.sort_unstable();
         inside.dedup();
-        Ok(Self { cidr, except: inside })
+        Ok(Self {
+            cidr,
+            except: inside,
+        })
     }
 
     /// The block's network.

@@ -32,11 +32,14 @@ impl Labels {
             .map(|(key, value)| (key.as_ref().to_owned(), value.as_ref().to_owned()))
             .filter(|(key, value)| !key.contains('\0') && !value.contains('\0'))
             .collect();
-        let mut text = String::with_capacity(sorted.iter().map(|(k, v)| k.len() + v.len() + 2).sum());
+        let mut text =
+            String::with_capacity(sorted.iter().map(|(k, v)| k.len() + v.len() + 2).sum());
         for (key, value) in &sorted {
             text.extend([key, "\0", value, "\0"]);
         }
-        Self { text: text.into_boxed_str() }
+        Self {
+            text: text.into_boxed_str(),
+        }
     }
 
     /// The value of `key`; an empty value is `Some("")`, a missing key `None` (semantics rule C3).
@@ -86,7 +89,9 @@ pub fn is_label_value(value: &str) -> bool {
     bytes.len() <= 63
         && bytes.first().is_none_or(u8::is_ascii_alphanumeric)
         && bytes.last().is_none_or(u8::is_ascii_alphanumeric)
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 #[cfg(test)]

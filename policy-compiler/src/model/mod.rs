@@ -16,7 +16,9 @@ mod selector;
 mod snapshot;
 
 pub use ip_block::{IpBlock, IpBlockError};
-pub use labels::{LABEL_KEY_RULE, LABEL_VALUE_RULE, Labels, NAMESPACE_NAME_LABEL, is_label_key, is_label_value};
+pub use labels::{
+    LABEL_KEY_RULE, LABEL_VALUE_RULE, Labels, NAMESPACE_NAME_LABEL, is_label_key, is_label_value,
+};
 pub use name::{Name, NameError, ObjectKey};
 pub use namespace::Namespace;
 pub use pod::{NamedPort, Phase, Pod, PodAddresses};

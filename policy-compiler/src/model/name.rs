@@ -37,7 +37,16 @@ impl Name {
         if text.len() > 253 {
             return Err(NameError::TooLong);
         }
-        if text.split('.').all(is_dns_label) { Ok(Self(text.into())) } else { Err(NameError::Syntax) }
+        if text.split('.').all(is_dns_label) {
+            Ok(Self(text.into()))
+        } else {
+            Err(NameError::Syntax)
+        }
+    }
+
+    /// A name that no other sorts before: where a range over a namespace's objects begins.
+    pub(crate) fn lowest() -> Self {
+        Self("".into())
     }
 
     /// The name as text.
@@ -129,7 +138,19 @@ mod tests {
             assert!(Name::parse(good).is_ok(), "{good}");
         }
         let too_long = "a".repeat(254);
-        for bad in ["", "A", "-a", "a-", "a..b", ".a", "a_b", "a/b", "a b", "a\"b", too_long.as_str()] {
+        for bad in [
+            "",
+            "A",
+            "-a",
+            "a-",
+            "a..b",
+            ".a",
+            "a_b",
+            "a/b",
+            "a b",
+            "a\"b",
+            too_long.as_str(),
+        ] {
             assert!(Name::parse(bad).is_err(), "{bad}");
         }
     }

@@ -26,7 +26,10 @@ mod tests {
     #[test]
     fn the_name_label_cannot_be_forged() {
         let name = Name::parse("shop").expect("valid");
-        let namespace = Namespace::new(name, &Labels::new([(NAMESPACE_NAME_LABEL, "pay"), ("team", "a")]));
+        let namespace = Namespace::new(
+            name,
+            &Labels::new([(NAMESPACE_NAME_LABEL, "pay"), ("team", "a")]),
+        );
         assert_eq!(namespace.labels.get(NAMESPACE_NAME_LABEL), Some("shop"));
         assert_eq!(namespace.labels.get("team"), Some("a"));
     }

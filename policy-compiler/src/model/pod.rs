@@ -73,7 +73,10 @@ impl PodAddresses {
 
     /// The addresses, IPv4 first.
     pub fn iter(self) -> impl Iterator<Item = IpAddr> {
-        self.v4.map(IpAddr::V4).into_iter().chain(self.v6.map(IpAddr::V6))
+        self.v4
+            .map(IpAddr::V4)
+            .into_iter()
+            .chain(self.v6.map(IpAddr::V6))
     }
 
     /// Whether there is no address.
@@ -108,11 +111,22 @@ impl Pod {
     /// The addresses by which the pod is known on the pod network: none if it has ended (semantics rule F2), and none
     /// if it uses the node's network, whose address must never be taken for the pod's (semantics rule F1).
     pub fn network_addresses(&self) -> PodAddresses {
-        if self.host_network || self.phase.is_final() { PodAddresses::default() } else { self.addresses }
+        if self.host_network || self.phase.is_final() {
+            PodAddresses::default()
+        } else {
+            self.addresses
+        }
     }
 
     /// The numbers `name` stands for in this pod; several if containers disagree (semantics rule D10).
-    pub fn resolve_port<'a>(&'a self, name: &'a PortName, protocol: Protocol) -> impl Iterator<Item = u16> + 'a {
-        self.ports.iter().filter(move |p| p.name == *name && p.protocol == protocol).map(|p| p.number)
+    pub fn resolve_port<'a>(
+        &'a self,
+        name: &'a PortName,
+        protocol: Protocol,
+    ) -> impl Iterator<Item = u16> + 'a {
+        self.ports
+            .iter()
+            .filter(move |p| p.name == *name && p.protocol == protocol)
+            .map(|p| p.number)
     }
 }

@@ -101,7 +101,9 @@ impl fmt::Display for PodPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespaces {
             NamespaceScope::Named(name) => write!(f, "pods {} in namespace {name}", self.pods),
-            NamespaceScope::Matching(selector) => write!(f, "pods {} in namespaces {selector}", self.pods),
+            NamespaceScope::Matching(selector) => {
+                write!(f, "pods {} in namespaces {selector}", self.pods)
+            }
         }
     }
 }

@@ -87,7 +87,11 @@ impl PortRange {
 impl fmt::Display for PortRange {
     /// `80` or `8000-9000`, as nft writes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}-{}", self.first, self.last)
+        }
     }
 }
 
@@ -124,7 +128,10 @@ impl PortName {
         if text.is_empty() || text.len() > 15 {
             return Err(PortNameError::Length);
         }
-        if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        {
             return Err(PortNameError::Character);
         }
         if !text.bytes().any(|b| b.is_ascii_lowercase()) {
@@ -163,7 +170,16 @@ mod tests {
         for good in ["http", "a", "1a", "web-8080", "abcdefghijklmno"] {
             assert!(PortName::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "80", "HTTP", "a--b", "-a", "a-", "abcdefghijklmnop", "a_b"] {
+        for bad in [
+            "",
+            "80",
+            "HTTP",
+            "a--b",
+            "-a",
+            "a-",
+            "abcdefghijklmnop",
+            "a_b",
+        ] {
             assert!(PortName::parse(bad).is_err(), "{bad}");
         }
     }
@@ -173,6 +189,8 @@ mod tests {
         assert!(PortRange::new(0, 1).is_none());
         assert!(PortRange::new(2, 1).is_none());
         let range = PortRange::new(80, 90).expect("valid");
-        assert!(range.contains(80) && range.contains(90) && !range.contains(79) && !range.contains(91));
+        assert!(
+            range.contains(80) && range.contains(90) && !range.contains(79) && !range.contains(91)
+        );
     }
 }

@@ -28,17 +28,29 @@ pub struct Requirement {
 
 impl Requirement {
     /// A requirement on `key`. `None` if the number of values does not suit the operator (semantics rule C4).
-    pub fn new<V: AsRef<str>>(key: &str, operator: Operator, values: impl IntoIterator<Item = V>) -> Option<Self> {
+    pub fn new<V: AsRef<str>>(
+        key: &str,
+        operator: Operator,
+        values: impl IntoIterator<Item = V>,
+    ) -> Option<Self> {
         let mut values: Vec<Box<str>> = values.into_iter().map(|v| v.as_ref().into()).collect();
         values.sort_unstable();
         values.dedup();
         let wants_values = matches!(operator, Operator::In | Operator::NotIn);
-        (wants_values != values.is_empty()).then(|| Self { key: key.into(), operator, values: values.into() })
+        (wants_values != values.is_empty()).then(|| Self {
+            key: key.into(),
+            operator,
+            values: values.into(),
+        })
     }
 
     /// What `matchLabels: {key: value}` means: `key In (value)`.
     pub fn equals(key: &str, value: &str) -> Self {
-        Self { key: key.into(), operator: Operator::In, values: [value.into()].into() }
+        Self {
+            key: key.into(),
+            operator: Operator::In,
+            values: [value.into()].into(),
+        }
     }
 
     /// The label key.
@@ -72,7 +84,11 @@ impl Requirement {
 impl fmt::Display for Requirement {
     /// The notation of `kubectl -l`: `app=web`, `tier in (a,b)`, `!canary`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, operator, values } = self;
+        let Self {
+            key,
+            operator,
+            values,
+        } = self;
         match (operator, &**values) {
             (Operator::In, [value]) => write!(f, "{key}={value}"),
             (Operator::NotIn, [value]) => write!(f, "{key}!={value}"),
@@ -103,7 +119,9 @@ impl Selector {
         let mut requirements: Vec<Requirement> = requirements.into_iter().collect();
         requirements.sort_unstable();
         requirements.dedup();
-        Self { requirements: requirements.into() }
+        Self {
+            requirements: requirements.into(),
+        }
     }
 
     /// The requirements, sorted.
@@ -159,20 +177,28 @@ mod tests {
         for (operator, values, held, expected) in rows {
             let labels = Labels::new(held.map(|v| ("k", v)));
             let requirement = Requirement::new("k", *operator, *values).expect("valid");
-            assert_eq!(requirement.matches(&labels), *expected, "{requirement} on {labels:?}");
+            assert_eq!(
+                requirement.matches(&labels),
+                *expected,
+                "{requirement} on {labels:?}"
+            );
         }
     }
 
     #[test]
     fn contradictions_select_nothing() {
-        let selector = Selector::new([Requirement::equals("a", "1"), Requirement::equals("a", "2")]);
+        let selector =
+            Selector::new([Requirement::equals("a", "1"), Requirement::equals("a", "2")]);
         assert!(!selector.matches(&Labels::new([("a", "1")])));
     }
 
     #[test]
     fn order_and_repetition_do_not_matter() {
         let (a, b) = (Requirement::equals("a", "1"), Requirement::equals("b", "2"));
-        assert_eq!(Selector::new([a.clone(), b.clone()]), Selector::new([b, a.clone(), a]));
+        assert_eq!(
+            Selector::new([a.clone(), b.clone()]),
+            Selector::new([b, a.clone(), a])
+        );
     }
 
     #[test]

@@ -1,1 +1,20 @@
-//! ruleset
+//! The compiled result: one nftables table as plain data, in nft's own words.
+//!
+//! A [`Ruleset`] is ordered and comparable; its [`Display`](std::fmt::Display) is the one nft script for it.
+//! A [`Transaction`] is the difference between two of them, as commands that nft commits atomically.
+
+mod draft;
+mod json;
+mod name;
+mod rule;
+mod set;
+mod table;
+mod text;
+mod transaction;
+
+pub use draft::Draft;
+pub use name::{Comment, Ident};
+pub use rule::{AddressMatch, Chain, Family, Hook, Match, Rule, Side, Verdict};
+pub use set::{Element, Set, SetKey, VerdictMap};
+pub use table::{Ruleset, TABLE};
+pub use transaction::{Operation, Transaction};

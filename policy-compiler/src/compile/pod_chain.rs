@@ -1,0 +1,83 @@
+//! The chains of one pod: its policies in turn, then the end of the road.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{INGRESS, policy_chain_name};
+use crate::model::{Direction, ObjectKey, Policy};
+use crate::ruleset::{AddressMatch, Chain, Ident, Match, Rule, Side, Verdict};
+
+/// `pod/namespace/name/ingress`
+pub(crate) fn pod_chain_name(pod: &ObjectKey, direction: Direction) -> Ident {
+    Ident::from_parts(&[
+        "pod",
+        pod.namespace.as_str(),
+        pod.name.as_str(),
+        word(direction),
+    ])
+}
+
+pub(super) fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "ingress",
+        Direction::Egress => "egress",
+    }
+}
+
+/// The chain that judges what is sent to (or by) a pod. `policies` are those that select the pod; the ones that isolate
+/// in `direction` take part. What none of them allows is dropped, silently (semantics rule A4, decision L11).
+pub(crate) fn pod_chain(
+    pod: &ObjectKey,
+    addresses: &[IpAddr],
+    direction: Direction,
+    policies: &[&Policy],
+) -> Chain {
+    let mut rules: Vec<Rule> = addresses
+        .iter()
+        .map(|address| to_itself(*address, direction))
+        .collect();
+    for policy in policies
+        .iter()
+        .filter(|policy| policy.rules(direction).is_some())
+    {
+        rules.push(Rule::new(
+            vec![],
+            Verdict::Jump(policy_chain_name(&policy.key, direction)),
+        ));
+    }
+    rules.push(
+        Rule::new(vec![], Verdict::CountAndDrop)
+            .with_comment(&format!("no policy allows this {direction} of {pod}")),
+    );
+    Chain { hook: None, rules }
+}
+
+/// `contested/10.0.0.1/ingress`; an IPv6 address has its colons, which nft's names cannot hold, replaced.
+pub(crate) fn contested_chain_name(address: IpAddr, direction: Direction) -> Ident {
+    let address = address.to_string().replace(':', "-");
+    Ident::from_parts(&["contested", &address, word(direction)])
+}
+
+/// The chain of an address that several live pods claim, one of them isolated: nothing passes, since whatever is
+/// allowed might be allowed to the wrong one (semantics rule F9).
+pub(crate) fn contested_chain(address: IpAddr, direction: Direction) -> Chain {
+    let drop = Rule::new(vec![], Verdict::CountAndDrop)
+        .with_comment("several live pods claim this address");
+    Chain {
+        hook: None,
+        rules: vec![to_itself(address, direction), drop],
+    }
+}
+
+/// A pod always reaches itself, through a service too (semantics rules G6 and G7, decision L2).
+fn to_itself(address: IpAddr, direction: Direction) -> Rule {
+    let (side, verdict) = match direction {
+        Direction::Ingress => (Side::Source, Verdict::Accept),
+        Direction::Egress => (Side::Destination, Verdict::Goto(Ident::fixed(INGRESS))),
+    };
+    Rule::new(
+        vec![Match::Address(side, AddressMatch::In(IpNet::from(address)))],
+        verdict,
+    )
+}

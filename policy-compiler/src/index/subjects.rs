@@ -1,0 +1,205 @@
+//! The isolated pods of this node, and the policies they put in use.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::sets::Sets;
+use super::world::World;
+use crate::compile::{
+    Families, add_base_chains, compile_policy, contested_chain, contested_chain_name, entry_map,
+    isolates, pod_chain, pod_chain_name, policy_chain_name,
+};
+use crate::model::{Direction, ObjectKey, Pod, Policy};
+use crate::ruleset::{Draft, Ident, Ruleset};
+
+/// Which local pods are subject to which policies.
+#[derive(Debug, Default)]
+pub(super) struct Subjects {
+    /// Pods with an address of their own that some policy selects.
+    pods: BTreeMap<ObjectKey, Subject>,
+    /// Policies that select such a pod.
+    policies: BTreeMap<ObjectKey, PolicyInUse>,
+    /// Policies whose chains may have to change.
+    changed: BTreeSet<ObjectKey>,
+}
+
+#[derive(Debug)]
+struct Subject {
+    addresses: Vec<IpAddr>,
+    policies: Vec<ObjectKey>,
+}
+
+#[derive(Debug, Default)]
+struct PolicyInUse {
+    pods: BTreeSet<ObjectKey>,
+    /// What the chains were compiled for; `None` if they have to be compiled (again).
+    compiled_for: Option<Families>,
+    /// The sets the chains refer to.
+    sets: Vec<Ident>,
+}
+
+impl Subjects {
+    /// Has a policy's chains compiled again at the next [`refresh_policies`](Self::refresh_policies).
+    pub(super) fn policy_changed(&mut self, key: &ObjectKey) {
+        if let Some(policy) = self.policies.get_mut(key) {
+            policy.compiled_for = None;
+        }
+        self.changed.insert(key.clone());
+    }
+
+    /// Brings a pod's chains up to date. Returns the addresses whose entries have to be looked at.
+    pub(super) fn refresh_pod(
+        &mut self,
+        key: &ObjectKey,
+        world: &World,
+        draft: &mut Draft,
+    ) -> Vec<IpAddr> {
+        let pod = world
+            .snapshot()
+            .pods
+            .get(key)
+            .filter(|pod| world.is_local(pod));
+        let addresses: Vec<IpAddr> =
+            pod.map_or_else(Vec::new, |pod| world.claims().sole_addresses(pod).collect());
+        let mut policies: Vec<&Policy> = Vec::new();
+        if let Some(pod) = pod.filter(|_| !addresses.is_empty()) {
+            policies.extend(world.policies_of(pod));
+        }
+        for direction in Direction::BOTH {
+            let name = pod_chain_name(key, direction);
+            if isolates(policies.iter().copied(), direction) {
+                draft.put_chain(&name, pod_chain(key, &addresses, direction, &policies));
+            } else {
+                draft.remove_chain(&name);
+            }
+        }
+        let new = Subject {
+            addresses,
+            policies: policies.iter().map(|policy| policy.key.clone()).collect(),
+        };
+        self.replace(key, new)
+    }
+
+    fn replace(&mut self, key: &ObjectKey, new: Subject) -> Vec<IpAddr> {
+        let mut touched = new.addresses.clone();
+        if let Some(old) = self.pods.remove(key) {
+            touched.extend(old.addresses);
+            for policy in old.policies {
+                if let Some(in_use) = self.policies.get_mut(&policy) {
+                    in_use.pods.remove(key);
+                }
+                self.changed.insert(policy);
+            }
+        }
+        for policy in &new.policies {
+            self.policies
+                .entry(policy.clone())
+                .or_default()
+                .pods
+                .insert(key.clone());
+            self.changed.insert(policy.clone());
+        }
+        if !new.policies.is_empty() {
+            self.pods.insert(key.clone(), new);
+        }
+        touched
+    }
+
+    /// Brings up to date where packets of an address are sent.
+    pub(super) fn refresh_address(address: IpAddr, world: &World, draft: &mut Draft) {
+        let claimants: Vec<&Pod> = world.claimants(address).collect();
+        let local = claimants.iter().any(|pod| world.is_local(pod));
+        for direction in Direction::BOTH {
+            let isolated = local
+                && claimants
+                    .iter()
+                    .any(|pod| isolates(world.policies_of(pod), direction));
+            let contested = contested_chain_name(address, direction);
+            let chain = match claimants.as_slice() {
+                [pod] if isolated => Some(pod_chain_name(&pod.key, direction)),
+                [_, _, ..] if isolated => Some(contested.clone()),
+                _ => None,
+            };
+            if chain.as_ref() == Some(&contested) {
+                draft.put_chain(&contested, contested_chain(address, direction));
+            } else {
+                draft.remove_chain(&contested);
+            }
+            if chain.is_some() && draft.ruleset().maps.is_empty() {
+                add_base_chains_to(draft);
+            }
+            draft.set_entry(&entry_map(direction, address), address, chain);
+        }
+    }
+
+    /// Compiles policies that came into use or changed, removes those no longer in use.
+    pub(super) fn refresh_policies(&mut self, sets: &mut Sets, world: &World, draft: &mut Draft) {
+        for key in std::mem::take(&mut self.changed) {
+            let Some(in_use) = self.policies.get_mut(&key) else {
+                continue;
+            };
+            let mut families = Families::default();
+            for pod in &in_use.pods {
+                if let Some(subject) = self.pods.get(pod) {
+                    families.add(&subject.addresses);
+                }
+            }
+            let policy = world
+                .snapshot()
+                .policies
+                .get(&key)
+                .filter(|_| !in_use.pods.is_empty());
+            if policy.is_some() && in_use.compiled_for == Some(families) {
+                continue;
+            }
+            let old_sets = std::mem::take(&mut in_use.sets);
+            for direction in Direction::BOTH {
+                let name = policy_chain_name(&key, direction);
+                let Some(compiled) =
+                    policy.and_then(|policy| compile_policy(policy, direction, families))
+                else {
+                    draft.remove_chain(&name);
+                    continue;
+                };
+                draft.put_chain(&name, compiled.chain);
+                for set in compiled.sets {
+                    in_use.sets.push(set.name().clone());
+                    sets.acquire(set, world, draft);
+                }
+            }
+            in_use.compiled_for = Some(families);
+            // Only now: a set that is used before and after must not be emptied in between.
+            old_sets.iter().for_each(|name| sets.release(name, draft));
+            if policy.is_none() {
+                self.policies.remove(&key);
+            }
+        }
+    }
+
+    /// Without isolated pods there is no base chain either: packets are not looked at.
+    pub(super) fn drop_unused_base_chains(draft: &mut Draft) {
+        let maps = &draft.ruleset().maps;
+        if maps.is_empty() || maps.values().any(|map| !map.elements.is_empty()) {
+            return;
+        }
+        let base = base();
+        base.maps.keys().for_each(|name| draft.remove_map(name));
+        base.chains.keys().for_each(|name| draft.remove_chain(name));
+    }
+}
+
+fn add_base_chains_to(draft: &mut Draft) {
+    let base = base();
+    base.maps
+        .into_iter()
+        .for_each(|(name, map)| draft.add_map(&name, map));
+    base.chains
+        .into_iter()
+        .for_each(|(name, chain)| draft.put_chain(&name, chain));
+}
+
+fn base() -> Ruleset {
+    let mut base = Ruleset::default();
+    add_base_chains(&mut base);
+    base
+}

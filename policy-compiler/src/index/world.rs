@@ -1,0 +1,122 @@
+//! The objects, and look-ups that follow from them alone.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::compile::{Claims, in_namespace, selects};
+use crate::model::{Name, Namespace, NodeScope, ObjectKey, Pod, Policy, Snapshot};
+
+/// Objects with the indexes that events need.
+#[derive(Debug)]
+pub(super) struct World {
+    scope: NodeScope,
+    snapshot: Snapshot,
+    claims: Claims,
+    local: BTreeSet<ObjectKey>,
+}
+
+impl World {
+    pub(super) fn new(scope: NodeScope) -> Self {
+        Self {
+            scope,
+            snapshot: Snapshot::default(),
+            claims: Claims::default(),
+            local: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    pub(super) fn is_local(&self, pod: &Pod) -> bool {
+        self.scope.is_local(pod)
+    }
+
+    pub(super) fn set_pod(&mut self, key: &ObjectKey, new: Option<Pod>) {
+        if let Some(old) = self.snapshot.pods.remove(key) {
+            self.claims.remove(&old);
+            self.local.remove(key);
+        }
+        if let Some(pod) = new {
+            self.claims.add(&pod);
+            if self.scope.is_local(&pod) {
+                self.local.insert(key.clone());
+            }
+            self.snapshot.pods.insert(key.clone(), pod);
+        }
+    }
+
+    /// Returns the namespace as it was.
+    pub(super) fn set_namespace(
+        &mut self,
+        name: &Name,
+        new: Option<Namespace>,
+    ) -> Option<Namespace> {
+        match new {
+            Some(namespace) => self.snapshot.namespaces.insert(name.clone(), namespace),
+            None => self.snapshot.namespaces.remove(name),
+        }
+    }
+
+    /// Returns the policy as it was.
+    pub(super) fn set_policy(&mut self, key: &ObjectKey, new: Option<Policy>) -> Option<Policy> {
+        match new {
+            Some(policy) => self.snapshot.policies.insert(key.clone(), policy),
+            None => self.snapshot.policies.remove(key),
+        }
+    }
+
+    /// The pods of a namespace.
+    pub(super) fn pods_of<'a>(&'a self, namespace: &'a Name) -> impl Iterator<Item = &'a Pod> {
+        in_namespace(&self.snapshot.pods, namespace)
+    }
+
+    /// The pods of this node.
+    pub(super) fn local_pods(&self) -> impl Iterator<Item = &Pod> {
+        self.local
+            .iter()
+            .filter_map(|key| self.snapshot.pods.get(key))
+    }
+
+    /// The pods of this node that are in a namespace.
+    pub(super) fn local_pods_of(&self, namespace: &Name) -> impl Iterator<Item = &Pod> {
+        self.local_pods()
+            .filter(move |pod| pod.key.namespace == *namespace)
+    }
+
+    /// The policies that select a pod.
+    pub(super) fn policies_of<'a>(&'a self, pod: &'a Pod) -> impl Iterator<Item = &'a Policy> {
+        in_namespace(&self.snapshot.policies, &pod.key.namespace)
+            .filter(move |policy| selects(policy, pod))
+    }
+
+    /// The pods that claim an address.
+    pub(super) fn claimants(&self, address: IpAddr) -> impl Iterator<Item = &Pod> {
+        self.claims
+            .claimants(address)
+            .iter()
+            .filter_map(|key| self.snapshot.pods.get(key))
+    }
+
+    /// The pod whose alone an address is.
+    pub(super) fn sole_owner(&self, address: IpAddr) -> Option<&Pod> {
+        match self.claims.claimants(address) {
+            [key] => self.snapshot.pods.get(key),
+            _ => None,
+        }
+    }
+
+    /// The contested addresses that a pod of the namespace claims.
+    pub(super) fn contested_in(&self, namespace: &Name) -> impl Iterator<Item = IpAddr> {
+        let concerns = move |keys: &[ObjectKey]| keys.iter().any(|key| key.namespace == *namespace);
+        self.claims
+            .contested()
+            .filter(move |(_, keys)| concerns(keys))
+            .map(|(address, _)| address)
+    }
+}

@@ -1,0 +1,162 @@
+//! Chains and rules.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Comment, Ident};
+use crate::model::{PortRange, Protocol};
+
+/// An address family, where a match is bound to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4, `ip` in nft.
+    V4,
+    /// IPv6, `ip6` in nft.
+    V6,
+}
+
+impl Family {
+    /// Both families.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family of `address`.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() {
+            Self::V4
+        } else {
+            Self::V6
+        }
+    }
+
+    /// `4` or `6`, the end of the names of sets and maps.
+    pub const fn digit(self) -> &'static str {
+        match self {
+            Self::V4 => "4",
+            Self::V6 => "6",
+        }
+    }
+
+    /// nft's word for the header: `ip` or `ip6`.
+    pub const fn header(self) -> &'static str {
+        match self {
+            Self::V4 => "ip",
+            Self::V6 => "ip6",
+        }
+    }
+}
+
+/// Which address of the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// `saddr`
+    Source,
+    /// `daddr`
+    Destination,
+}
+
+impl Side {
+    /// nft's word for the field.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Source => "saddr",
+            Self::Destination => "daddr",
+        }
+    }
+}
+
+/// A chain: rules in order, entered from a hook or from other chains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// The hook of a base chain, always with policy accept; `None` for a chain that others jump to.
+    pub hook: Option<Hook>,
+    /// The rules, first match first.
+    pub rules: Vec<Rule>,
+}
+
+/// Where a base chain meets packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// Packets passing through the node, at priority filter: after DNAT, before SNAT; with `br_netfilter` bridged ones too.
+    Forward,
+    /// Packets for the node itself, at priority 101: after `srcnat` (100), where IPVS takes packets for services away.
+    Input,
+    /// Packets from the node itself, at priority filter.
+    Output,
+}
+
+/// One rule: when all matches hold, the verdict applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The conditions, tested in order.
+    pub matches: Vec<Match>,
+    /// What happens then.
+    pub verdict: Verdict,
+    /// Text for people.
+    pub comment: Option<Comment>,
+}
+
+impl Rule {
+    /// A rule without comment.
+    pub fn new(matches: Vec<Match>, verdict: Verdict) -> Self {
+        Self {
+            matches,
+            verdict,
+            comment: None,
+        }
+    }
+
+    /// The same rule with a comment.
+    #[must_use]
+    pub fn with_comment(mut self, text: &str) -> Self {
+        self.comment = Some(Comment::new(text));
+        self
+    }
+}
+
+/// A condition on a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// `ct state established,related`: a reply, a later packet, or an ICMP error about one (semantics rules I2, I3).
+    Tracked,
+    /// `icmpv6 type 133-137 ip6 hoplimit 255`: neighbour discovery on the link; a routed packet cannot have hop limit
+    /// 255 (semantics rule I2).
+    NeighbourDiscovery,
+    /// `fib saddr type local`: the source is one of the node's own addresses. Only ever used on packets that the node
+    /// sends, where a pod cannot forge it (semantics rule G3).
+    SourceIsLocal,
+    /// `ip daddr …`
+    Address(Side, AddressMatch),
+    /// `meta l4proto tcp`: all ports of a protocol.
+    Protocol(Protocol),
+    /// `tcp dport …`: ranges are sorted, disjoint and not adjacent.
+    Port(Protocol, Vec<PortRange>),
+    /// `ip daddr . tcp dport @…`: pairs of a pod's address and what a port name means there.
+    NamedPort(Family, Protocol, Ident),
+}
+
+/// A condition on one address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressMatch {
+    /// In the network.
+    In(IpNet),
+    /// Not in the network (only after an `In` of the same family).
+    NotIn(IpNet),
+    /// In the named set.
+    Set(Family, Ident),
+}
+
+/// What a rule does with a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Leave the table: allowed.
+    Accept,
+    /// Count it and drop it.
+    CountAndDrop,
+    /// Go through another chain and come back.
+    Jump(Ident),
+    /// Go through another chain and do not come back.
+    Goto(Ident),
+    /// Goto the chain that a verdict map holds for an address; go on if it holds none.
+    AddressMap(Family, Side, Ident),
+}
