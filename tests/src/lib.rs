@@ -1,1 +1,8 @@
-//! x
+//! What the integration tests share.
+
+pub mod control_plane;
+pub mod fixture;
+pub mod interpreter;
+pub mod kernel_model;
+pub mod lab;
+pub mod worlds;

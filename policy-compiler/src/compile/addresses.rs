@@ -1,6 +1,7 @@
 //! Which pods claim an address.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use crate::model::{ObjectKey, Pod};
@@ -10,6 +11,8 @@ use crate::model::{ObjectKey, Pod};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claims {
     by_address: HashMap<IpAddr, Claimants>,
+    /// The addresses with several claimants: ordinarily none.
+    contested: BTreeSet<IpAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,22 +33,32 @@ impl Claims {
     /// Adds the claims of a pod that has none here yet.
     pub(crate) fn add(&mut self, pod: &Pod) {
         for address in pod.network_addresses().iter() {
-            self.by_address
-                .entry(address)
-                .and_modify(|claimants| claimants.add(&pod.key))
-                .or_insert_with(|| Claimants::One(pod.key.clone()));
+            match self.by_address.entry(address) {
+                Entry::Vacant(free) => {
+                    free.insert(Claimants::One(pod.key.clone()));
+                }
+                Entry::Occupied(mut taken) => {
+                    taken.get_mut().add(&pod.key);
+                    self.contested.insert(address);
+                }
+            }
         }
     }
 
     /// Removes the claims of a pod.
     pub(crate) fn remove(&mut self, pod: &Pod) {
         for address in pod.network_addresses().iter() {
-            if self
-                .by_address
-                .get_mut(&address)
-                .is_some_and(|claimants| claimants.remove(&pod.key))
-            {
-                self.by_address.remove(&address);
+            let Entry::Occupied(mut taken) = self.by_address.entry(address) else {
+                continue;
+            };
+            match taken.get_mut().remove(&pod.key) {
+                0 => {
+                    taken.remove();
+                }
+                1 => {
+                    self.contested.remove(&address);
+                }
+                _ => {}
             }
         }
     }
@@ -66,14 +79,11 @@ impl Claims {
             .filter(|address| self.claimants(*address).len() == 1)
     }
 
-    /// The addresses with several claimants, in no order.
+    /// The addresses with several claimants.
     pub(crate) fn contested(&self) -> impl Iterator<Item = (IpAddr, &[ObjectKey])> {
-        self.by_address
+        self.contested
             .iter()
-            .filter_map(|(address, claimants)| match claimants {
-                Claimants::One(_) => None,
-                Claimants::Several(keys) => Some((*address, keys.as_slice())),
-            })
+            .map(|address| (*address, self.claimants(*address)))
     }
 }
 
@@ -85,16 +95,17 @@ impl Claimants {
         }
     }
 
-    /// Removes a claimant; tells whether nobody is left.
-    fn remove(&mut self, key: &ObjectKey) -> bool {
+    /// Removes a claimant; tells how many are left.
+    fn remove(&mut self, key: &ObjectKey) -> usize {
         match self {
-            Self::One(only) => only == key,
+            Self::One(only) => usize::from(only != key),
             Self::Several(keys) => {
                 keys.retain(|k| k != key);
+                let left = keys.len();
                 if let [last] = keys.as_slice() {
                     *self = Self::One(last.clone());
                 }
-                false
+                left
             }
         }
     }

@@ -1,0 +1,126 @@
+//! Runs a packet through a [`Ruleset`] as the kernel would: hooks, jumps, sets and maps.
+//!
+//! Only first packets of connections: nothing is tracked yet, so `ct state established,related` never matches.
+
+use std::net::IpAddr;
+
+use policy_compiler::model::Protocol;
+use policy_compiler::ruleset::{AddressMatch, Chain, Element, Family, Hook, Ident, Match, Rule, Ruleset, Side, Verdict};
+use policy_compiler::verdict::Transport;
+
+/// A packet at a hook.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Protocol and destination port.
+    pub transport: Transport,
+    /// Whether the source address is the node's own.
+    pub source_is_local: bool,
+}
+
+/// What the table does with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It passes.
+    Accepted,
+    /// It does not.
+    Dropped,
+}
+
+/// Nothing a ruleset of ours does needs deeper jumps; the kernel refuses more than 16.
+const DEEPEST_JUMP: usize = 16;
+
+/// Runs `packet` through the base chain on `hook`; without one it is accepted.
+///
+/// # Panics
+///
+/// On a ruleset the kernel would refuse: a chain or set that is not there, or jumps that go too deep.
+pub fn run(ruleset: &Ruleset, hook: Hook, packet: &Packet) -> Outcome {
+    let Some(base) = ruleset.chains.values().find(|chain| chain.hook == Some(hook)) else {
+        return Outcome::Accepted;
+    };
+    // Every base chain has policy accept.
+    walk(ruleset, base, packet, 0).unwrap_or(Outcome::Accepted)
+}
+
+/// The outcome, or `None` if the chain ends without one.
+fn walk(ruleset: &Ruleset, chain: &Chain, packet: &Packet, depth: usize) -> Option<Outcome> {
+    assert!(depth < DEEPEST_JUMP, "jumps go too deep");
+    let enter = |name: &Ident| {
+        let chain = ruleset.chains.get(name).unwrap_or_else(|| panic!("no chain {name}"));
+        walk(ruleset, chain, packet, depth + 1)
+    };
+    for rule in chain.rules.iter().filter(|rule| holds(ruleset, rule, packet)) {
+        match &rule.verdict {
+            Verdict::Accept => return Some(Outcome::Accepted),
+            Verdict::CountAndDrop => return Some(Outcome::Dropped),
+            Verdict::Goto(target) => return enter(target),
+            Verdict::Jump(target) => {
+                if let Some(outcome) = enter(target) {
+                    return Some(outcome);
+                }
+            }
+            Verdict::AddressMap(family, side, map) => {
+                let map = ruleset.maps.get(map).unwrap_or_else(|| panic!("no map {map}"));
+                assert_eq!(map.family, *family, "a map of the other family");
+                if let Some(target) = map.elements.get(&address(packet, *side)) {
+                    return enter(target);
+                }
+            }
+        }
+    }
+    None
+}
+
+fn address(packet: &Packet, side: Side) -> IpAddr {
+    match side {
+        Side::Source => packet.source,
+        Side::Destination => packet.destination,
+    }
+}
+
+fn holds(ruleset: &Ruleset, rule: &Rule, packet: &Packet) -> bool {
+    rule.matches.iter().all(|condition| match condition {
+        Match::Tracked | Match::NeighbourDiscovery => false,
+        Match::SourceIsLocal => packet.source_is_local,
+        Match::Address(side, AddressMatch::In(network)) => network.contains(&address(packet, *side)),
+        Match::Address(side, AddressMatch::NotIn(network)) => {
+            let address = address(packet, *side);
+            // nft tests the family first: a packet of the other one matches neither way.
+            Family::of(address) == Family::of(network.addr()) && !network.contains(&address)
+        }
+        Match::Address(side, AddressMatch::Set(family, set)) => {
+            let address = address(packet, *side);
+            Family::of(address) == *family && set_holds(ruleset, set, &Element::Address(address))
+        }
+        Match::Protocol(protocol) => port_of(packet, *protocol).is_some(),
+        Match::Port(protocol, ranges) => {
+            port_of(packet, *protocol).is_some_and(|port| ranges.iter().any(|range| range.contains(port)))
+        }
+        Match::NamedPort(family, protocol, set) => port_of(packet, *protocol).is_some_and(|port| {
+            Family::of(packet.destination) == *family
+                && set_holds(ruleset, set, &Element::AddressPort(packet.destination, port))
+        }),
+    })
+}
+
+fn port_of(packet: &Packet, protocol: Protocol) -> Option<u16> {
+    match packet.transport {
+        Transport::Port(p, port) if p == protocol => Some(port),
+        _ => None,
+    }
+}
+
+fn set_holds(ruleset: &Ruleset, set: &Ident, wanted: &Element) -> bool {
+    let set = ruleset.sets.get(set).unwrap_or_else(|| panic!("no set {set}"));
+    let in_range = |address: IpAddr| {
+        set.elements.iter().any(|element| matches!(element, Element::Range(a, b) if (*a..=*b).contains(&address)))
+    };
+    match wanted {
+        Element::Address(address) => set.elements.contains(wanted) || in_range(*address),
+        _ => set.elements.contains(wanted),
+    }
+}
