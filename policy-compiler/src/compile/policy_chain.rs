@@ -116,7 +116,7 @@ impl Emitter {
                 match port {
                     PortTerm::Any => self.push(peer.matches.clone(), None, label),
                     PortTerm::Numbers(numbers) => {
-                        self.push(peer.matches.clone(), Some(numbers.clone()), label)
+                        self.push(peer.matches.clone(), Some(numbers.clone()), label);
                     }
                     PortTerm::Named(protocol, name) => {
                         let families: Vec<Family> = self.families.iter().collect();

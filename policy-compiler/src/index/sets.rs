@@ -87,14 +87,14 @@ impl Sets {
     /// Takes out of all sets what an address's owner brings.
     pub(super) fn retract(&mut self, address: IpAddr, world: &World, draft: &mut Draft) {
         self.for_each_element(address, world, |set, element| {
-            draft.remove_element(set, &element)
+            draft.remove_element(set, &element);
         });
     }
 
     /// Puts into all sets what an address's owner brings. An address of several pods brings nothing.
     pub(super) fn assert(&mut self, address: IpAddr, world: &World, draft: &mut Draft) {
         self.for_each_element(address, world, |set, element| {
-            draft.insert_element(set, element)
+            draft.insert_element(set, element);
         });
     }
 
@@ -110,7 +110,7 @@ impl Sets {
         let local = world.is_local(pod);
         for definition in self.covering(&pod.key.namespace, world).iter() {
             definition.elements_of(pod, address, local, |element| {
-                edit(definition.name(), element)
+                edit(definition.name(), element);
             });
         }
     }

@@ -128,7 +128,7 @@ impl Subjects {
             if chain.is_some() && draft.ruleset().maps.is_empty() {
                 add_base_chains_to(draft);
             }
-            draft.set_entry(&entry_map(direction, address), address, chain);
+            draft.set_entry(&entry_map(direction, address), address, chain.as_ref());
         }
     }
 

@@ -301,16 +301,16 @@ fn reference(set: &Ident) -> Expression<'static> {
     Expression::String(format!("@{set}").into())
 }
 
-fn string(text: impl ToString) -> Expression<'static> {
+fn string(text: &impl ToString) -> Expression<'static> {
     Expression::String(text.to_string().into())
 }
 
 fn network(network: IpNet) -> Expression<'static> {
     if network.prefix_len() == network.max_prefix_len() {
-        return string(network.addr());
+        return string(&network.addr());
     }
     named(NamedExpression::Prefix(Prefix {
-        addr: Box::new(string(network.network())),
+        addr: Box::new(string(&network.network())),
         len: u32::from(network.prefix_len()),
     }))
 }

@@ -3,6 +3,7 @@
 //! A [`Ruleset`] is ordered and comparable; its [`Display`](std::fmt::Display) is the one nft script for it.
 //! A [`Transaction`] is the difference between two of them, as commands that nft commits atomically.
 
+mod changes;
 mod draft;
 mod json;
 mod name;

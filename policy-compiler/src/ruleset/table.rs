@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AddressMatch, Chain, Ident, Match, Set, Verdict, VerdictMap};
+use crate::model::Pod;
 
 /// The one table that is ours, of family `inet`. Nothing outside it is ever touched.
 pub const TABLE: &str = "netpol";
@@ -24,16 +25,16 @@ impl Ruleset {
         self.sets.is_empty() && self.maps.is_empty() && self.chains.is_empty()
     }
 
-    /// The part of the table that packets can reach when only the addresses for which `keep` says so are looked up in
-    /// the verdict maps.
+    /// The part of the table that packets of `pod` can reach.
     #[must_use]
-    pub fn restricted_to(&self, keep: impl Fn(&Ident) -> bool) -> Self {
+    pub fn only_pod(&self, pod: &Pod) -> Self {
+        let own = pod.network_addresses();
         let mut part = Self {
             maps: self.maps.clone(),
             ..Self::default()
         };
         for map in part.maps.values_mut() {
-            map.elements.retain(|_, chain| keep(chain));
+            map.elements.retain(|address, _| own.contains(*address));
         }
         let mut waiting: Vec<&Ident> = self
             .chains

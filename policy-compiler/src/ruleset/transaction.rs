@@ -74,7 +74,7 @@ impl Transaction {
     /// What turns table `old` into `new`.
     pub fn between(old: &Ruleset, new: &Ruleset) -> Self {
         let mut draft = super::Draft::new(old.clone());
-        draft.become_(new);
+        draft.edit_into(new);
         draft.take_transaction()
     }
 
