@@ -1,1 +1,14 @@
-//! x
+//! The parts of the `netpol` binary: where objects come from, where rules go, and the command line.
+//!
+//! ```text
+//! source (API server, manifests) ──→ enforce (policy-compiler) ──→ dataplane (nft)
+//!                    └───────────────────┴─── telemetry ──→ http
+//! ```
+
+pub mod cli;
+pub mod dataplane;
+pub mod enforce;
+pub mod http;
+pub mod manifests;
+pub mod source;
+pub mod telemetry;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use policy_compiler::model::Protocol;
 use policy_compiler::ruleset::{AddressMatch, Chain, Element, Family, Hook, Ident, Match, Rule, Ruleset, Side, Verdict};
-use policy_compiler::verdict::Transport;
+use policy_compiler::verdict::{Flow, Transport};
 
 /// A packet at a hook.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,18 @@ pub struct Packet {
     pub transport: Transport,
     /// Whether the source address is the node's own.
     pub source_is_local: bool,
+}
+
+impl Packet {
+    /// The first packet of a flow.
+    pub fn of(flow: &Flow, source_is_local: bool) -> Self {
+        Self {
+            source: flow.source.address(),
+            destination: flow.destination.address(),
+            transport: flow.transport,
+            source_is_local,
+        }
+    }
 }
 
 /// What the table does with a packet.

@@ -1,5 +1,6 @@
 //! What the integration tests share.
 
+pub mod cluster;
 pub mod control_plane;
 pub mod fixture;
 pub mod interpreter;

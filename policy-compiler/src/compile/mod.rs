@@ -8,6 +8,7 @@ mod addresses;
 mod base_chains;
 mod pod_chain;
 mod policy_chain;
+mod port_terms;
 mod set_definition;
 
 pub(crate) use addresses::Claims;

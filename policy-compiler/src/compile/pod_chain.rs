@@ -14,15 +14,8 @@ pub(crate) fn pod_chain_name(pod: &ObjectKey, direction: Direction) -> Ident {
         "pod",
         pod.namespace.as_str(),
         pod.name.as_str(),
-        word(direction),
+        direction.as_str(),
     ])
-}
-
-pub(super) fn word(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Ingress => "ingress",
-        Direction::Egress => "egress",
-    }
 }
 
 /// The chain that judges what is sent to (or by) a pod. `policies` are those that select the pod; the ones that isolate
@@ -56,7 +49,7 @@ pub(crate) fn pod_chain(
 /// `contested/10.0.0.1/ingress`; an IPv6 address has its colons, which nft's names cannot hold, replaced.
 pub(crate) fn contested_chain_name(address: IpAddr, direction: Direction) -> Ident {
     let address = address.to_string().replace(':', "-");
-    Ident::from_parts(&["contested", &address, word(direction)])
+    Ident::from_parts(&["contested", &address, direction.as_str()])
 }
 
 /// The chain of an address that several live pods claim, one of them isolated: nothing passes, since whatever is

@@ -198,6 +198,15 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// A field, `null` if it is not there.
+    pub(super) fn get_or_null(&self, name: &'a str) -> Cursor<'a> {
+        let value = self
+            .map
+            .and_then(|map| map.get(name))
+            .unwrap_or(&Value::Null);
+        self.cursor.field(name, value)
+    }
+
     /// A field that is there and not `null`.
     pub(super) fn get(&self, name: &'a str) -> Option<Cursor<'a>> {
         let value = self.map?.get(name)?;

@@ -50,13 +50,13 @@ fn named<'a>(metadata: &Fields<'a>) -> Option<(Cursor<'a>, &'a str)> {
     let Some(field) = metadata.get("name") else {
         return metadata.required(
             "name",
-            "an object without a name cannot be told from others",
+            "without a name an object cannot be told from others",
         );
     };
     match field.string()? {
         "" => metadata.required(
             "name",
-            "an object without a name cannot be told from others",
+            "without a name an object cannot be told from others",
         ),
         text => Some((field, text)),
     }

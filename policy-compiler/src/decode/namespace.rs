@@ -7,12 +7,7 @@ use crate::model::Namespace;
 pub(super) fn namespace(object: &Cursor<'_>) -> Option<Namespace> {
     let fields = object.some_fields()?;
     metadata::check_kind(&fields, Kind::Namespace);
-    let Some(metadata) = fields.get("metadata") else {
-        return fields.required(
-            "metadata",
-            "an object without a name cannot be told from others",
-        );
-    };
+    let metadata = fields.get_or_null("metadata");
     let metadata = metadata.some_fields()?;
     let labels = metadata::labels(&metadata);
     Some(Namespace::new(

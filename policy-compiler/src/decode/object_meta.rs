@@ -37,13 +37,10 @@ pub(super) fn strict<'a>(metadata: &'a Cursor<'a>) -> Option<Fields<'a>> {
             field.string();
         }
     }
-    if let Some(field) = fields.get("generation")
-        && field.integer().is_some_and(|generation| generation < 0)
-    {
-        field.invalid::<()>("must be greater than or equal to 0");
-    }
-    if let Some(field) = fields.get("deletionGracePeriodSeconds") {
-        field.integer();
+    for name in ["generation", "deletionGracePeriodSeconds"] {
+        if let Some(field) = fields.get(name) {
+            field.integer();
+        }
     }
     check_map(fields.get("labels").as_ref(), |key, entry| {
         checked_label(key, entry);

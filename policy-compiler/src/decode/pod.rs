@@ -9,13 +9,7 @@ use crate::model::{Name, NamedPort, Phase, Pod, PodAddresses};
 pub(super) fn pod(object: &Cursor<'_>) -> Option<Pod> {
     let fields = object.some_fields()?;
     metadata::check_kind(&fields, Kind::Pod);
-    let metadata = fields.get("metadata");
-    let Some(metadata) = &metadata else {
-        return fields.required(
-            "metadata",
-            "an object without a name cannot be told from others",
-        );
-    };
+    let metadata = fields.get_or_null("metadata");
     let metadata = metadata.some_fields()?;
     let key = metadata::identity(&metadata);
     let uid = metadata

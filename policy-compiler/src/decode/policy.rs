@@ -8,18 +8,12 @@ use crate::model::{Direction, Name, Policy, Rule, Selector};
 pub(super) fn policy(object: &Cursor<'_>) -> Option<Policy> {
     let fields = object.fields(&["apiVersion", "kind", "metadata", "spec"])?;
     metadata::check_kind(&fields, Kind::NetworkPolicy);
-    let key = match &fields.get("metadata") {
-        Some(metadata) => object_meta::strict(metadata).and_then(|fields| {
-            let key = metadata::identity(&fields);
-            // A misspelt field may have been the namespace: do not let the policy loose on `default`.
-            key.filter(|_| fields.only_known() || fields.get("namespace").is_some())
-        }),
-
-        None => fields.required(
-            "metadata",
-            "an object without a name cannot be told from others",
-        ),
-    };
+    let metadata = fields.get_or_null("metadata");
+    let key = object_meta::strict(&metadata).and_then(|fields| {
+        let key = metadata::identity(&fields);
+        // A misspelt field may have been the namespace: do not let the policy loose on `default`.
+        key.filter(|_| fields.only_known() || fields.get("namespace").is_some())
+    });
     let namespace = key.as_ref().map(|key| &key.namespace);
     let spec = match fields.get("spec") {
         Some(spec) => read(&spec, namespace).unwrap_or_else(Spec::sealed),

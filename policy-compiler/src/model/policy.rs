@@ -16,14 +16,19 @@ pub enum Direction {
 impl Direction {
     /// Both directions.
     pub const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+
+    /// `ingress` or `egress`
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
 }
 
 impl fmt::Display for Direction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-        })
+        f.write_str(self.as_str())
     }
 }
 

@@ -260,7 +260,7 @@ fn metadata() {
         ),
         (json!({"name": 5}), vec!["metadata.name"], false),
         (json!({}), vec!["metadata.name"], false),
-        (json!(null), vec!["metadata"], false),
+        (json!(null), vec!["metadata.name"], false),
         (json!([]), vec!["metadata"], false),
         (
             json!({"name": "a", "namespace": "a.b"}),
@@ -303,7 +303,7 @@ fn metadata() {
             true,
         ),
         (
-            json!({"name": "a", "generation": -1}),
+            json!({"name": "a", "generation": "1"}),
             vec!["metadata.generation"],
             true,
         ),

@@ -124,6 +124,16 @@ fn blocks_are_of_one_family() {
     ]);
 }
 
+/// Rule E10: link-local, unique local and translated addresses are IPv6 too.
+#[test]
+fn everything_of_a_family_is_everything() {
+    let sources = ["fe80::1", "fc00::1", "64:ff9b::1", "2001:db8::1", "::1"];
+    let world = world([block("::/0", &[])]);
+    for source in sources {
+        world.check(&[format!("{source} fd00::1 tcp/80 allow").as_str()]);
+    }
+}
+
 #[test]
 fn selectors_match_every_address_of_a_pod() {
     world([pods_of("team=pay", "*")]).check(&[

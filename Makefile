@@ -1,0 +1,36 @@
+# The commands of this repository. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CARGO_DENY_VERSION := 0.20.2
+
+.PHONY: help build demo test bench check fmt goldens install
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install:
+	@tests/install.sh
+
+build: ## the netpol binary, target/release/netpol
+	cargo build --release --locked -p netpol-agent
+
+demo: install ## two nodes and some pods as network namespaces: who reaches whom before, with and after policies (root)
+	@cargo build --quiet --locked -p netpol-agent -p netpol-tests --bins
+	@target/debug/demo
+
+test: install ## every test: real packets, a real API server (root; minutes)
+	cargo build --locked -p netpol-agent --bins
+	cargo test --locked --workspace
+
+bench: ## what compiling costs and how it grows
+	cargo bench --locked -p policy-compiler
+
+check: ## formatting, lints, documentation, licences and sources of dependencies
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --quiet
+	@cargo deny --version 2>/dev/null | grep -q ' $(CARGO_DENY_VERSION)$$' || cargo install --quiet --locked cargo-deny@$(CARGO_DENY_VERSION)
+	cargo deny --locked check bans licenses sources
+
+goldens: ## rewrites fixtures/*/expected.nft from the compiler; read the difference before you commit it
+	NETPOL_UPDATE_GOLDENS=1 cargo test --locked -p netpol-tests --test goldens

@@ -1,0 +1,194 @@
+//! `netpol agent`
+
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use futures::stream::{Stream, StreamExt};
+use policy_compiler::model::{Name, NodeScope};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+use super::{Failure, duration};
+use crate::dataplane::NftProcess;
+use crate::enforce::{Timing, enforce};
+use crate::http::Server;
+use crate::source::{self, ClusterConfig, Update};
+use crate::telemetry::Telemetry;
+
+const AFTER_HELP: &str = "\
+Examples:
+  As a pod of a DaemonSet, with NODE_NAME in its environment:
+    netpol agent
+  As a service of the node:
+    netpol agent --node-name node-a --kubeconfig /etc/netpol/kubeconfig
+  Without a cluster:
+    netpol agent --node-name node-a --manifests /etc/netpol/manifests
+
+Objects come from --manifests if given, else from the cluster of --kubeconfig
+or --context, else from the cluster this runs in as a pod, else from the one of
+$KUBECONFIG. The agent lists and watches pods, namespaces and networkpolicies in
+all namespaces. It must be root or have CAP_NET_ADMIN on the node's network.
+
+Nothing is written before everything is known. When the agent stops, or cannot
+reach the API server, the rules stay as they are; `netpol cleanup` removes them.
+
+/readyz answers 200 when the rules are in the kernel, else 503 and the reason.
+/healthz answers 200 while the agent works. /metrics is for Prometheus.
+The agent is on the node's own network: at the default address only the node
+itself can ask (in probes set `host: 127.0.0.1`). To be scraped, give --listen
+an address of the node, and all who can reach that can read the metrics.";
+
+/// Enforce policy on this node
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Agent {
+    /// Name of this node, as in spec.nodeName of its pods
+    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    node_name: Option<String>,
+
+    /// Watch the cluster of this kubeconfig
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+
+    /// Watch the *.yaml, *.yml and *.json files of this folder instead of a cluster
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["kubeconfig", "context"])]
+    manifests: Option<PathBuf>,
+
+    /// Address and port for /metrics, /healthz and /readyz
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9808")]
+    listen: SocketAddr,
+
+    /// Write rules when nothing has changed for this long…
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = duration::parse)]
+    debounce: Duration,
+
+    /// …but at the latest this long after a change
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration::parse)]
+    max_delay: Duration,
+
+    /// How the log on standard error looks
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+
+    /// error, warn, info, debug or trace; or by module, as in `info,netpol_agent::source=debug`
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl Agent {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        self.start_log()?;
+        // The log is where people look for what an agent has to say, an early end included.
+        self.enforce().await.map_err(|failure| match failure {
+            Failure::Because(message) => {
+                error!("{message}");
+                Failure::Logged
+            }
+            Failure::Logged => Failure::Logged,
+        })
+    }
+
+    async fn enforce(self) -> Result<(), Failure> {
+        let node = self.node()?;
+        let shutdown = shutdown_signal()?;
+        let dataplane = NftProcess::find()?;
+        dataplane.check().await?;
+        let telemetry = Telemetry::default();
+        let server = Server::bind(self.listen, telemetry.clone()).await?;
+        info!(version = env!("CARGO_PKG_VERSION"), %node, listen = %server.address()?, "netpol agent starts");
+        tokio::spawn(server.run());
+        let source = self.source(&telemetry).await?;
+        let timing = Timing { debounce: self.debounce, max_delay: self.max_delay };
+        enforce(source, dataplane, NodeScope::Node(node), timing, telemetry, shutdown).await?;
+        info!("stopped; the rules stay in the kernel (`netpol cleanup` removes them)");
+        Ok(())
+    }
+
+    fn node(&self) -> Result<Name, Failure> {
+        let Some(name) = self.node_name.as_deref().filter(|name| !name.is_empty()) else {
+            return Err(Failure::because(
+                "which node is this? Give --node-name NAME or set NODE_NAME (in a DaemonSet by valueFrom: fieldRef: \
+                 fieldPath: spec.nodeName)"
+                    .to_owned(),
+            ));
+        };
+        Name::parse(name).map_err(|error| Failure::because(format!("--node-name {name:?}: {error}")))
+    }
+
+    async fn source(&self, telemetry: &Telemetry) -> Result<futures::stream::BoxStream<'static, Update>, Failure> {
+        if let Some(folder) = &self.manifests {
+            info!(folder = %folder.display(), "watching manifests");
+            return Ok(boxed(source::watch_folder(folder.clone(), telemetry.clone())));
+        }
+        let config = self.cluster()?;
+        let client = source::connect(&config).await?;
+        Ok(boxed(source::watch(&client, telemetry)))
+    }
+
+    fn cluster(&self) -> Result<ClusterConfig, Failure> {
+        let has = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+        let kubeconfig = ClusterConfig::Kubeconfig { file: self.kubeconfig.clone(), context: self.context.clone() };
+        if self.kubeconfig.is_some() || self.context.is_some() {
+            Ok(kubeconfig)
+        } else if has("KUBERNETES_SERVICE_HOST") {
+            Ok(ClusterConfig::InCluster)
+        } else if has("KUBECONFIG") {
+            Ok(kubeconfig)
+        } else {
+            Err(Failure::because(
+                "no cluster to watch: this is not a pod of a cluster; give --kubeconfig FILE or --manifests FOLDER"
+                    .to_owned(),
+            ))
+        }
+    }
+
+    fn start_log(&self) -> Result<(), Failure> {
+        // A bare level is about netpol. kube tells of each failed request too; here that is told in proportion.
+        let directives = match self.log_level.parse::<LevelFilter>() {
+            Ok(level) => format!("warn,kube_runtime=error,kube_client=error,netpol_agent={level}"),
+            Err(_) => self.log_level.clone(),
+        };
+        let filter = EnvFilter::try_new(directives)
+            .map_err(|error| Failure::because(format!("--log-level {:?}: {error}", self.log_level)))?;
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+        match self.log_format {
+            LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).with_target(false).init(),
+            LogFormat::Json => log.json().flatten_event(true).init(),
+        }
+        Ok(())
+    }
+}
+
+fn boxed(source: impl Stream<Item = Update> + Send + 'static) -> futures::stream::BoxStream<'static, Update> {
+    source.boxed()
+}
+
+/// Completes on SIGTERM or SIGINT.
+fn shutdown_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        info!(signal = name, "asked to stop");
+    })
+}

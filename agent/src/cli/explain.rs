@@ -1,0 +1,74 @@
+//! `netpol explain`
+
+use clap::Args;
+use policy_compiler::verdict::{Endpoint, Flow, Judge};
+
+use super::endpoint::{End, Port, give_addresses};
+use super::input::Input;
+use super::{Failure, remark};
+
+const AFTER_HELP: &str = "\
+Examples:
+  netpol explain -f shop.yaml --from shop/web --to shop/db --port tcp/5432
+  netpol explain -f shop.yaml --from 192.0.2.7 --to shop/web --port tcp/http
+  netpol explain -f shop.yaml --from node:node-a/172.30.0.11 --to shop/web --port icmp
+  kubectl netpol explain --from shop/web --to 1.1.1.1 --port udp/53
+
+The connection is judged as the node's firewall sees it: where a Service was
+addressed, give the pod behind it, and that pod's port.";
+
+/// Say whether a connection is allowed, which rule allows it, or who forbids it and which rules came near
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Explain {
+    #[command(flatten)]
+    input: Input,
+
+    /// Who opens the connection: NAMESPACE/POD, an IP address, or node:NAME[/ADDRESS] for a process of a node
+    #[arg(long, value_name = "END", value_parser = End::parse)]
+    from: End,
+
+    /// Who is connected to: NAMESPACE/POD, an IP address, or node:NAME[/ADDRESS]
+    #[arg(long, value_name = "END", value_parser = End::parse)]
+    to: End,
+
+    /// Protocol and destination port: tcp/80, udp/53, sctp/9000, a port name of the pod as tcp/http, or icmp
+    #[arg(long, value_name = "PORT", value_parser = Port::parse)]
+    port: Port,
+}
+
+impl Explain {
+    pub(super) async fn run(self) -> Result<String, Failure> {
+        let mut snapshot = self.input.load().await?.snapshot;
+        let given = give_addresses(&mut snapshot);
+        for (pod, address) in given.iter().filter(|(pod, _)| [&self.from, &self.to].contains(&&End::Pod(pod.clone()))) {
+            remark(&format!("note: pod {pod} has no address yet (status.podIPs); judged as if it had {address}"));
+        }
+        let transport = self.port.transport(&self.to, &snapshot)?;
+        let pairs = pairs(&self.from.endpoints(&snapshot)?, &self.to.endpoints(&snapshot)?);
+        if pairs.is_empty() {
+            let problem = "the two ends have no address of the same family: there can be no connection between them";
+            return Err(Failure::because(problem.to_owned()));
+        }
+        let judge = Judge::new(&snapshot);
+        let mut answers: Vec<(&str, String)> = pairs
+            .into_iter()
+            .map(|(source, destination)| {
+                let family = if source.address().is_ipv4() { "IPv4" } else { "IPv6" };
+                (family, judge.judge(&Flow { source, destination, transport }).to_string())
+            })
+            .collect();
+        answers.dedup_by(|second, first| second.1 == first.1);
+        Ok(match &answers[..] {
+            [(_, answer)] => format!("{answer}\n"),
+            answers => answers.iter().map(|(family, answer)| format!("{family}: {answer}\n")).collect(),
+        })
+    }
+}
+
+/// The two ends in each address family that both have.
+fn pairs(sources: &[Endpoint], destinations: &[Endpoint]) -> Vec<(Endpoint, Endpoint)> {
+    let same_family = |a: &Endpoint, b: &Endpoint| a.address().is_ipv4() == b.address().is_ipv4();
+    let with = |source: &Endpoint| destinations.iter().find(|d| same_family(source, d)).cloned();
+    sources.iter().filter_map(|source| Some((source.clone(), with(source)?))).collect()
+}

@@ -1,0 +1,126 @@
+//! The command line.
+
+mod agent;
+mod cleanup;
+mod compile;
+mod duration;
+mod endpoint;
+mod explain;
+mod input;
+mod summary;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const AFTER_HELP: &str = "\
+Examples:
+  The nftables rules for all pods in a file:
+    netpol compile -f shop.yaml
+  What is isolated on a node of the cluster that kubectl talks to:
+    netpol compile --node node-a -o summary
+  Whether a connection is allowed, and by which rule:
+    netpol explain -f shop.yaml --from shop/web --to shop/db --port tcp/5432
+  Enforce on this node (as root), and undo it:
+    netpol agent --node-name node-a --kubeconfig /etc/netpol/kubeconfig
+    netpol cleanup";
+
+/// Kubernetes NetworkPolicy by nftables: enforces it on a node, shows the rules, explains verdicts.
+#[derive(Debug, Parser)]
+#[command(name = "netpol", version, after_help = AFTER_HELP, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Compile(compile::Compile),
+    Explain(explain::Explain),
+    Agent(agent::Agent),
+    Cleanup(cleanup::Cleanup),
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+enum Failure {
+    /// In words for people; `error: ` is put before them unless they have that already.
+    Because(String),
+    /// The log has it.
+    Logged,
+}
+
+impl Failure {
+    fn because(message: impl Into<String>) -> Self {
+        Self::Because(message.into())
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Because(error.to_string())
+    }
+}
+
+/// Runs the program with the arguments it was started with. Exit codes: 0 done, 1 failed, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(command.run()),
+        Err(error) => Err(Failure::because(format!("cannot start: {error}"))),
+    };
+    match result {
+        Ok(output) => print(&output),
+        Err(Failure::Logged) => ExitCode::FAILURE,
+        Err(Failure::Because(message)) => {
+            let prefix = if message.starts_with("error: ") { "" } else { "error: " };
+            // There is nowhere left to tell of a closed standard error.
+            let _ = writeln!(io::stderr(), "{prefix}{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Command {
+    /// What goes to standard output. Nothing is printed before it is complete.
+    async fn run(self) -> Result<String, Failure> {
+        match self {
+            Self::Compile(compile) => compile.run().await,
+            Self::Explain(explain) => explain.run().await,
+            Self::Agent(agent) => agent.run().await.map(|()| String::new()),
+            Self::Cleanup(cleanup) => cleanup.run().await,
+        }
+    }
+}
+
+fn print(output: &str) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // `netpol compile | head` has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: cannot write the output: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A remark for people that is not part of the output.
+fn remark(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Cli::command().debug_assert();
+    }
+}

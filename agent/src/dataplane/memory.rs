@@ -1,0 +1,55 @@
+//! A dataplane that only remembers, for tests.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use policy_compiler::ruleset::Transaction;
+
+use super::{Dataplane, DataplaneError};
+
+/// Keeps the scripts it is given; refuses as many as it was told to. Clones share their memory.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    attempts: Vec<String>,
+    committed: Vec<String>,
+    failures: VecDeque<String>,
+}
+
+impl Memory {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes one more coming commit fail, with this for the error.
+    pub fn fail_next(&self, stderr: &str) {
+        self.state().failures.push_back(stderr.to_owned());
+    }
+
+    /// The scripts of all commits so far, the refused ones too.
+    pub fn attempts(&self) -> Vec<String> {
+        self.state().attempts.clone()
+    }
+
+    /// The scripts of the commits that were not refused.
+    pub fn committed(&self) -> Vec<String> {
+        self.state().committed.clone()
+    }
+}
+
+impl Dataplane for Memory {
+    async fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+        let script = transaction.to_string();
+        let mut state = self.state();
+        state.attempts.push(script.clone());
+        if let Some(stderr) = state.failures.pop_front() {
+            return Err(DataplaneError::Refused { stderr, culprit: None });
+        }
+        state.committed.push(script);
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Where rules go: the kernel's nftables, or memory.
+
+mod memory;
+mod nft;
+
+use std::future::Future;
+
+use policy_compiler::ruleset::Transaction;
+
+pub use memory::Memory;
+pub use nft::NftProcess;
+
+/// Something that commits transactions atomically: all of one, or nothing.
+pub trait Dataplane {
+    /// Commits a transaction.
+    fn commit(&mut self, transaction: &Transaction) -> impl Future<Output = Result<(), DataplaneError>>;
+}
+
+/// Why a transaction was not committed. Whatever was in the kernel before is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum DataplaneError {
+    /// There is no `nft` on this machine.
+    #[error(
+        "there is no `nft` program in {searched}: install the package nftables on the node, or in the image the agent \
+         runs in"
+    )]
+    NotInstalled {
+        /// The folders looked in.
+        searched: String,
+    },
+    /// `nft` could not be started.
+    #[error("{program} cannot be started: {source}")]
+    NotStarted {
+        /// The program.
+        program: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The kernel does not let this process change nftables.
+    #[error("not allowed to change nftables: run as root, or with the capability NET_ADMIN (`nft` said: {stderr})")]
+    NotPermitted {
+        /// What `nft` wrote.
+        stderr: String,
+    },
+    /// `nft` or the kernel refused the script.
+    #[error("nft refused the rules: {stderr}{}", culprit.as_ref().map(|line| format!("\n{line}")).unwrap_or_default())]
+    Refused {
+        /// What `nft` wrote.
+        stderr: String,
+        /// The line of the script that `nft` names, with its number.
+        culprit: Option<String>,
+    },
+    /// `nft` did not finish; it was killed.
+    #[error("nft did not finish within {seconds} s and was killed; is another program holding nftables?")]
+    TimedOut {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+}

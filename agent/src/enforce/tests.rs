@@ -1,0 +1,236 @@
+//! The loop with a dataplane that only remembers, on a clock that stands until everybody waits.
+
+use std::pin::Pin;
+
+use futures::channel::mpsc::{self, UnboundedSender};
+use policy_compiler::decode;
+use policy_compiler::index::Event;
+use policy_compiler::model::{Name, ObjectKey};
+use serde_json::json;
+use tokio::task::{LocalSet, spawn_local};
+
+use super::*;
+use crate::dataplane::Memory;
+
+/// A loop under test, and the ends it is driven by.
+struct Bench {
+    updates: UnboundedSender<Update>,
+    dataplane: Memory,
+    telemetry: Telemetry,
+}
+
+impl Bench {
+    /// Starts the loop beside the test.
+    fn start() -> Self {
+        let (updates, source) = mpsc::unbounded();
+        let (dataplane, telemetry) = (Memory::default(), Telemetry::default());
+        let scope = NodeScope::Node(Name::parse("node-a").expect("valid"));
+        let never = std::future::pending();
+        let work = enforce(source, dataplane.clone(), scope, Timing::default(), telemetry.clone(), never);
+        spawn_local(async move { work.await.expect("the source does not end") });
+        Self { updates, dataplane, telemetry }
+    }
+
+    fn say(&self, update: Update) {
+        self.updates.unbounded_send(update).expect("the loop listens");
+    }
+
+    /// An isolated pod of the node.
+    fn add_pod(&self, name: &str, address: &str) {
+        let pod = decode::pod(&json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"nodeName": "node-a"}, "status": {"phase": "Running", "podIPs": [{"ip": address}]}
+        }));
+        self.say(Update::Change(Event::Pod(pod.object.expect("valid"))));
+    }
+
+    fn add_policy(&self) {
+        let policy = decode::policy(&json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": "deny", "namespace": "shop"}, "spec": {"podSelector": {}}
+        }));
+        self.say(Update::Change(Event::Policy(policy.object.expect("valid"))));
+    }
+
+    /// A policy, a pod that it isolates, and that that is all.
+    fn add_all(&self) {
+        self.add_policy();
+        self.add_pod("web", "10.244.1.2");
+        self.say(Update::Synced);
+    }
+
+    fn attempts(&self) -> usize {
+        self.dataplane.attempts().len()
+    }
+}
+
+/// Lets time pass, all that is due in it included.
+async fn pass(milliseconds: u64) {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+fn run(test: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
+    let test: Pin<Box<dyn Future<Output = ()>>> = Box::pin(test);
+    async move { LocalSet::new().run_until(test).await }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_before_everything_is_known() {
+    run(async {
+        let bench = Bench::start();
+        bench.add_policy();
+        bench.add_pod("web", "10.244.1.2");
+        pass(3_600_000).await;
+        assert_eq!(bench.attempts(), 0);
+        assert!(bench.telemetry.readiness().is_err());
+        bench.say(Update::Synced);
+        pass(60).await;
+        assert_eq!(bench.attempts(), 1);
+        assert!(bench.telemetry.readiness().is_ok());
+        assert!(bench.dataplane.committed()[0].starts_with("add table inet netpol\ndelete table inet netpol\n"));
+        assert!(bench.dataplane.committed()[0].contains("10.244.1.2"));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_changes_are_one_transaction() {
+    run(async {
+        let bench = Bench::start();
+        bench.add_all();
+        pass(60).await;
+        for i in 0..40 {
+            bench.add_pod(&format!("p{i}"), &format!("10.244.1.{}", i + 10));
+            pass(10).await;
+        }
+        pass(60).await;
+        // 400 ms of changes, none more than 50 ms after the one before: one transaction, and only of what changed.
+        assert_eq!(bench.attempts(), 2);
+        let change = bench.dataplane.committed()[1].clone();
+        assert!(change.contains("10.244.1.49") && !change.contains("delete table"), "{change}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_without_end_are_written_all_the_same() {
+    run(async {
+        let bench = Bench::start();
+        bench.add_all();
+        pass(60).await;
+        for i in 0..200 {
+            bench.add_pod("web", &format!("10.244.1.{}", i % 250 + 1));
+            pass(10).await;
+        }
+        assert!((3..=4).contains(&(bench.attempts() - 1)), "{}", bench.attempts());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_changes_no_rule_writes_nothing() {
+    run(async {
+        let bench = Bench::start();
+        bench.add_all();
+        pass(60).await;
+        bench.add_pod("web", "10.244.1.2");
+        let gone = ObjectKey::new(Name::parse("x").expect("valid"), Name::parse("y").expect("valid"));
+        bench.say(Update::Change(Event::PodDeleted(gone)));
+        pass(60_000).await;
+        assert_eq!(bench.attempts(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_the_whole_table_is_written_anew() {
+    run(async {
+        let bench = Bench::start();
+        bench.add_all();
+        pass(60).await;
+        bench.dataplane.fail_next("no such chain");
+        bench.dataplane.fail_next("still no such chain");
+        bench.add_pod("db", "10.244.1.3");
+        pass(60).await;
+        assert_eq!((bench.attempts(), bench.dataplane.committed().len()), (2, 1));
+        let reason = bench.telemetry.readiness().expect_err("not up to date").to_string();
+        assert!(reason.contains("no such chain") && reason.contains("stay in force"), "{reason}");
+        // The pauses are one second and two.
+        pass(1_000).await;
+        assert_eq!(bench.attempts(), 3);
+        pass(1_900).await;
+        assert_eq!(bench.attempts(), 3);
+        pass(200).await;
+        assert_eq!((bench.attempts(), bench.dataplane.committed().len()), (4, 2));
+        let whole = bench.dataplane.committed()[1].clone();
+        assert!(whole.contains("delete table inet netpol\n"), "{whole}");
+        assert!(whole.contains("10.244.1.2") && whole.contains("10.244.1.3"), "{whole}");
+        assert!(bench.telemetry.readiness().is_ok());
+        // Then changes go one by one again.
+        bench.add_pod("api", "10.244.1.4");
+        pass(60).await;
+        let change = bench.dataplane.committed()[2].clone();
+        assert!(change.contains("10.244.1.4") && !change.contains("delete table"), "{change}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loop_shows_that_it_is_alive_and_stops_when_told() {
+    run(async {
+        let telemetry = Telemetry::default();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let source = futures::stream::pending();
+        let shutdown = async move { stopped.await.unwrap_or_default() };
+        let work = enforce(source, Memory::default(), NodeScope::AllNodes, Timing::default(), telemetry.clone(), shutdown);
+        let work = spawn_local(work);
+        pass(100_000).await;
+        assert!(telemetry.is_alive());
+        stop.send(()).expect("the loop runs");
+        assert!(work.await.expect("no panic").is_ok());
+        let ended = enforce(
+            futures::stream::empty(),
+            Memory::default(),
+            NodeScope::AllNodes,
+            Timing::default(),
+            telemetry,
+            std::future::pending(),
+        );
+        assert!(ended.await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn updates_are_taken_in_while_a_transaction_is_on_its_way() {
+    /// Takes its time.
+    struct Slow(Memory);
+
+    impl Dataplane for Slow {
+        async fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+            pass(10_000).await;
+            self.0.commit(transaction).await
+        }
+    }
+
+    run(async {
+        let (updates, source) = mpsc::unbounded();
+        let memory = Memory::default();
+        let (telemetry, timing) = (Telemetry::default(), Timing::default());
+        let dataplane = Slow(memory.clone());
+        let work = enforce(source, dataplane, NodeScope::AllNodes, timing, telemetry.clone(), std::future::pending());
+        spawn_local(async move { work.await.expect("the source does not end") });
+        let bench = Bench { updates, dataplane: memory, telemetry };
+        bench.add_all();
+        pass(5_000).await;
+        bench.add_pod("db", "10.244.1.3");
+        bench.add_pod("api", "10.244.1.4");
+        pass(1).await;
+        assert_eq!(bench.attempts(), 0);
+        pass(20_000).await;
+        assert_eq!(bench.attempts(), 2);
+        let change = bench.dataplane.committed()[1].clone();
+        assert!(change.contains("10.244.1.3") && change.contains("10.244.1.4"), "{change}");
+    })
+    .await;
+}

@@ -1,0 +1,118 @@
+//! `/metrics`, `/healthz` and `/readyz`.
+
+use std::io;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::telemetry::Telemetry;
+
+/// Media type of the OpenMetrics text format.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} for metrics and probes: {source}; choose another with --listen")]
+pub struct ListenError {
+    /// The address asked for.
+    pub address: SocketAddr,
+    source: io::Error,
+}
+
+/// A socket that answers as soon as [`Server::run`] is polled.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    telemetry: Telemetry,
+}
+
+impl Server {
+    /// Takes the address.
+    pub async fn bind(address: SocketAddr, telemetry: Telemetry) -> Result<Self, ListenError> {
+        let listener = TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
+        Ok(Self { listener, telemetry })
+    }
+
+    /// The address taken; tells the port if 0 was asked for.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers requests.
+    pub async fn run(self) -> io::Result<()> {
+        let router = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
+            .with_state(self.telemetry);
+        axum::serve(self.listener, router).await
+    }
+}
+
+async fn metrics(State(telemetry): State<Telemetry>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], telemetry.render())
+}
+
+async fn healthz(State(telemetry): State<Telemetry>) -> impl IntoResponse {
+    if telemetry.is_alive() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the event loop stands still\n")
+    }
+}
+
+async fn readyz(State(telemetry): State<Telemetry>) -> impl IntoResponse {
+    match telemetry.readiness() {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    async fn request(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("answered");
+        answer
+    }
+
+    #[tokio::test]
+    async fn probes_and_metrics() {
+        let telemetry = Telemetry::default();
+        let any_port = "127.0.0.1:0".parse().expect("an address");
+        let server = Server::bind(any_port, telemetry.clone()).await.expect("a port");
+        let address = server.address().expect("bound");
+        tokio::spawn(server.run());
+
+        telemetry.waiting_for("pods", Some("connection refused".to_owned()));
+        let answer = request(address, "/readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("pods (connection refused)"), "{answer}");
+        assert!(request(address, "/healthz").await.starts_with("HTTP/1.1 503"));
+
+        telemetry.beat();
+        telemetry.committed(Duration::ZERO);
+        assert!(request(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        assert!(request(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        let answer = request(address, "/metrics").await;
+        assert!(answer.contains("netpol_commits_total{result=\"ok\"} 1") && answer.contains("openmetrics"), "{answer}");
+        assert!(request(address, "/other").await.starts_with("HTTP/1.1 404"));
+
+        let taken = Server::bind(address, telemetry).await.expect_err("taken").to_string();
+        assert!(taken.contains("--listen"), "{taken}");
+    }
+}

@@ -1,0 +1,58 @@
+//! Where objects come from: the API server, or a folder of manifests.
+//!
+//! A source is a stream of [`Update`]s that never ends and never fails: it reports trouble to [`Telemetry`] and goes on.
+//! What it has said stays true until it says otherwise, so whoever is out of reach of the API server keeps its rules.
+
+mod cluster;
+mod faults;
+mod folder;
+mod object;
+mod relist;
+
+use policy_compiler::index::Event;
+
+pub use cluster::{ClientError, ClusterConfig, connect, list, watch};
+pub use folder::watch_folder;
+
+#[cfg(doc)]
+use crate::telemetry::Telemetry;
+
+/// What a source says.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// An object came, changed or went. Objects come in any order: a pod perhaps before its namespace.
+    Change(Event),
+    /// Everything there was at the start has been said. Said once.
+    Synced,
+}
+
+/// The kinds of objects a source gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `v1` Namespace
+    Namespace,
+    /// `v1` Pod
+    Pod,
+    /// `networking.k8s.io/v1` NetworkPolicy
+    NetworkPolicy,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Namespace, Self::Pod, Self::NetworkPolicy];
+
+    /// The API's plural, `networkpolicies`.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Namespace => "namespaces",
+            Self::Pod => "pods",
+            Self::NetworkPolicy => "networkpolicies",
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.plural())
+    }
+}

@@ -1,0 +1,132 @@
+//! Alive and ready.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Longer than any work between two rounds of the event loop.
+const ALIVE_WITHIN: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last_beat: Option<Instant>,
+    /// What has not been listed yet, and why.
+    awaited: BTreeMap<String, Option<String>>,
+    ever_committed: bool,
+    failure: Option<String>,
+}
+
+/// Why the agent is not ready, in plain words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotReady(String);
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Health {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn waiting_for(&self, what: &str, trouble: Option<String>) {
+        self.state().awaited.insert(what.to_owned(), trouble);
+    }
+
+    pub(super) fn has_arrived(&self, what: &str) {
+        self.state().awaited.remove(what);
+    }
+
+    pub(super) fn committed(&self) {
+        let mut state = self.state();
+        state.ever_committed = true;
+        state.failure = None;
+    }
+
+    pub(super) fn commit_failed(&self, problem: &str) {
+        self.state().failure = Some(problem.to_owned());
+    }
+
+    pub(super) fn beat(&self) {
+        self.state().last_beat = Some(Instant::now());
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.state().last_beat.is_some_and(|beat| beat.elapsed() < ALIVE_WITHIN)
+    }
+
+    pub(super) fn readiness(&self) -> Result<(), NotReady> {
+        let state = self.state();
+        if let Some(failure) = &state.failure {
+            let kept = if state.ever_committed { "the rules before it stay in force" } else { "no rules are written yet" };
+            return Err(NotReady(format!("the last change could not be written to nftables, {kept}: {failure}")));
+        }
+        if state.ever_committed {
+            return Ok(());
+        }
+        let awaited: Vec<String> = state
+            .awaited
+            .iter()
+            .map(|(what, trouble)| trouble.as_ref().map_or_else(|| what.clone(), |t| format!("{what} ({t})")))
+            .collect();
+        Err(NotReady(if awaited.is_empty() {
+            "the first rules are being written".to_owned()
+        } else {
+            format!("no rules are written before everything is known; waiting for: {}", awaited.join("; "))
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(health: &Health) -> String {
+        health.readiness().map_or_else(|reason| reason.to_string(), |()| "ready".to_owned())
+    }
+
+    #[test]
+    fn readiness_says_what_is_awaited() {
+        let health = Health::default();
+        health.waiting_for("pods", None);
+        health.waiting_for("namespaces", Some("connection refused".to_owned()));
+        assert_eq!(
+            reason(&health),
+            "no rules are written before everything is known; waiting for: namespaces (connection refused); pods"
+        );
+        health.has_arrived("pods");
+        health.has_arrived("namespaces");
+        assert_eq!(reason(&health), "the first rules are being written");
+        health.commit_failed("no nft");
+        assert_eq!(
+            reason(&health),
+            "the last change could not be written to nftables, no rules are written yet: no nft"
+        );
+        health.committed();
+        assert_eq!(reason(&health), "ready");
+        // Being out of reach of the API server later on changes nothing in the kernel.
+        health.waiting_for("pods", Some("connection refused".to_owned()));
+        assert_eq!(reason(&health), "ready");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_stands_still_is_not_alive() {
+        let health = Health::default();
+        assert!(!health.is_alive());
+        health.beat();
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert!(health.is_alive());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!health.is_alive());
+    }
+}

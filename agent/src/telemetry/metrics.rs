@@ -1,0 +1,171 @@
+//! Prometheus metrics.
+
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Counts;
+use crate::source::Kind;
+
+type Labels = [(&'static str, String); 1];
+
+/// From a small change on a small node to a full load of a big one.
+const COMMIT_SECONDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Registry,
+    objects: Family<Labels, Gauge>,
+    invalid: Family<Labels, Gauge>,
+    isolated_pods: Gauge,
+    commits: Family<Labels, Counter>,
+    commit_seconds: Histogram,
+    last_commit: Gauge<f64, AtomicU64>,
+    source_failures: Family<Labels, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registry: Registry::with_prefix("netpol"),
+            objects: Family::default(),
+            invalid: Family::default(),
+            isolated_pods: Gauge::default(),
+            commits: Family::default(),
+            commit_seconds: Histogram::new(COMMIT_SECONDS),
+            last_commit: Gauge::default(),
+            source_failures: Family::default(),
+        };
+        metrics.register()
+    }
+}
+
+impl Metrics {
+    fn register(mut self) -> Self {
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION").to_owned())]);
+        let registry = &mut self.registry;
+        registry.register("build", "What is running", build);
+        registry.register("objects", "Objects known, of all nodes", self.objects.clone());
+        registry.register("invalid_objects", "Objects that are not valid and fail closed", self.invalid.clone());
+        registry.register("isolated_pods", "Pods of this node that a policy isolates", self.isolated_pods.clone());
+        registry.register("commits", "Transactions sent to nftables, by result", self.commits.clone());
+        registry.register_with_unit(
+            "commit_duration",
+            "How long nftables took for a transaction",
+            Unit::Seconds,
+            self.commit_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "last_commit_timestamp",
+            "When the kernel last took the rules, in seconds since 1970",
+            Unit::Seconds,
+            self.last_commit.clone(),
+        );
+        registry.register(
+            "source_failures",
+            "Failed requests to the API server, or refused manifest files",
+            self.source_failures.clone(),
+        );
+        // A rate over a counter needs the zero before the first failure.
+        for result in ["ok", "failed"] {
+            drop(self.commits.get_or_create(&result_label(result)));
+        }
+        for kind in Kind::ALL {
+            self.set_invalid(kind, 0);
+        }
+        self
+    }
+
+    pub(super) fn source_failed(&self, what: &str) {
+        self.source_failures.get_or_create(&[("kind", what.to_owned())]).inc();
+    }
+
+    pub(super) fn set_invalid(&self, kind: Kind, count: usize) {
+        self.invalid.get_or_create(&kind_label(kind)).set(gauge(count));
+    }
+
+    pub(super) fn invalid(&self, kind: Kind) -> usize {
+        usize::try_from(self.invalid.get_or_create(&kind_label(kind)).get()).unwrap_or_default()
+    }
+
+    pub(super) fn set_counts(&self, counts: Counts) {
+        let by_kind = [
+            (Kind::Namespace, counts.namespaces),
+            (Kind::Pod, counts.pods),
+            (Kind::NetworkPolicy, counts.policies),
+        ];
+        for (kind, count) in by_kind {
+            self.objects.get_or_create(&kind_label(kind)).set(gauge(count));
+        }
+        self.isolated_pods.set(gauge(counts.isolated_pods));
+    }
+
+    pub(super) fn committed(&self, took: Duration) {
+        self.commits.get_or_create(&result_label("ok")).inc();
+        self.commit_seconds.observe(took.as_secs_f64());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_commit.set(now.as_secs_f64());
+    }
+
+    pub(super) fn commit_failed(&self, took: Duration) {
+        self.commits.get_or_create(&result_label("failed")).inc();
+        self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn render(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            // Writing to a string cannot fail; a scrape must not bring the agent down if it did.
+            Err(error) => format!("# {error}\n# EOF\n"),
+        }
+    }
+}
+
+fn kind_label(kind: Kind) -> Labels {
+    [("kind", kind.plural().to_owned())]
+}
+
+fn result_label(result: &str) -> Labels {
+    [("result", result.to_owned())]
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scrape_holds_every_metric() {
+        let metrics = Metrics::default();
+        metrics.set_counts(Counts { namespaces: 1, pods: 20, policies: 3, isolated_pods: 4 });
+        metrics.committed(Duration::from_millis(30));
+        metrics.commit_failed(Duration::from_millis(3));
+        metrics.source_failed("pods");
+        metrics.set_invalid(Kind::NetworkPolicy, 2);
+        let text = metrics.render();
+        for line in [
+            "netpol_objects{kind=\"pods\"} 20",
+            "netpol_isolated_pods 4",
+            "netpol_invalid_objects{kind=\"networkpolicies\"} 2",
+            "netpol_commits_total{result=\"ok\"} 1",
+            "netpol_commits_total{result=\"failed\"} 1",
+            "netpol_commit_duration_seconds_count 2",
+            "netpol_source_failures_total{kind=\"pods\"} 1",
+            concat!("netpol_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in:\n{text}");
+        }
+        assert!(text.contains("netpol_last_commit_timestamp_seconds "));
+    }
+}

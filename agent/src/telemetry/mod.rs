@@ -1,0 +1,102 @@
+//! What the agent tells about itself: metrics, whether it is ready, whether it is alive.
+
+mod health;
+mod metrics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use health::NotReady;
+use health::Health;
+use metrics::Metrics;
+
+use crate::source::Kind;
+
+/// A handle on metrics and health; clones share both.
+#[derive(Clone, Debug, Default)]
+pub struct Telemetry {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    metrics: Metrics,
+    health: Health,
+}
+
+/// How many objects there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Namespaces.
+    pub namespaces: usize,
+    /// Pods of all nodes.
+    pub pods: usize,
+    /// NetworkPolicies.
+    pub policies: usize,
+    /// Pods of this node that a policy isolates.
+    pub isolated_pods: usize,
+}
+
+impl Telemetry {
+    /// The source cannot list a kind, or has just begun to; `trouble` says what is in the way.
+    pub fn waiting_for(&self, what: &str, trouble: Option<String>) {
+        self.shared.health.waiting_for(what, trouble);
+    }
+
+    /// A kind has been listed.
+    pub fn has_arrived(&self, what: &str) {
+        self.shared.health.has_arrived(what);
+    }
+
+    /// A request to the API server failed, or a manifest file was refused.
+    pub fn source_failed(&self, what: &str) {
+        self.shared.metrics.source_failed(what);
+    }
+
+    /// How many objects of a kind are invalid.
+    pub fn set_invalid(&self, kind: Kind, count: usize) {
+        self.shared.metrics.set_invalid(kind, count);
+    }
+
+    /// How many objects of a kind are invalid.
+    pub fn invalid(&self, kind: Kind) -> usize {
+        self.shared.metrics.invalid(kind)
+    }
+
+    /// The rules are in the kernel.
+    pub fn committed(&self, took: Duration) {
+        self.shared.metrics.committed(took);
+        self.shared.health.committed();
+    }
+
+    /// The kernel refused the rules.
+    pub fn commit_failed(&self, took: Duration, problem: &str) {
+        self.shared.metrics.commit_failed(took);
+        self.shared.health.commit_failed(problem);
+    }
+
+    /// What the agent knows of.
+    pub fn set_counts(&self, counts: Counts) {
+        self.shared.metrics.set_counts(counts);
+    }
+
+    /// The event loop goes round.
+    pub fn beat(&self) {
+        self.shared.health.beat();
+    }
+
+    /// Whether the event loop went round within the last half minute.
+    pub fn is_alive(&self) -> bool {
+        self.shared.health.is_alive()
+    }
+
+    /// `Ok` if the rules in the kernel are those that the objects ask for.
+    pub fn readiness(&self) -> Result<(), NotReady> {
+        self.shared.health.readiness()
+    }
+
+    /// The metrics in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        self.shared.metrics.render()
+    }
+}

@@ -1,0 +1,128 @@
+//! The real agent, one process per node, in the node's network namespace.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::LabError;
+use super::netns::Netns;
+
+/// Where an agent serves `/readyz`, `/healthz` and `/metrics`: every node is its own network, so all have the same.
+pub const AGENT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 19_469);
+
+const READY_WITHIN: Duration = Duration::from_secs(20);
+const EXIT_WITHIN: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(10);
+
+/// The `netpol` binary beside the running test: `target/<profile>/netpol`.
+pub fn netpol_binary() -> Result<PathBuf, LabError> {
+    let executable = std::env::current_exe().map_err(LabError::io("path of this program"))?;
+    let beside = executable.ancestors().skip(1).take(2).map(|folder| folder.join("netpol"));
+    let mut candidates = beside.collect::<Vec<_>>();
+    if let Some(found) = candidates.iter().find(|path| path.is_file()) {
+        return Ok(found.clone());
+    }
+    Err(LabError::NoBinary(candidates.pop().unwrap_or_default()))
+}
+
+/// A running agent. Killed when dropped; its rules stay, as they must.
+#[derive(Debug)]
+pub struct Agent {
+    node: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Agent {
+    /// Starts `netpol agent` with `arguments` in the node's namespace; what it prints goes to `log`.
+    pub(super) fn start(node: &str, netns: &Netns, arguments: &[String], log: PathBuf) -> Result<Self, LabError> {
+        let binary = netpol_binary()?;
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(LabError::io(format!("open {}", log.display())))?;
+        let errors = output.try_clone().map_err(LabError::io("log of the agent"))?;
+        // The agent must not outlive the tests, however they end: it ends with the thread that started it.
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(binary)
+            .args(["agent", "--node-name", node, "--listen", &AGENT_LISTEN.to_string()])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors);
+        let child = netns.call(move || command.spawn())?.map_err(LabError::io("start setpriv"))?;
+        Ok(Self { node: node.to_owned(), child, log })
+    }
+
+    /// What it has printed so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until `/readyz` says 200.
+    pub(super) fn wait_ready(&mut self, netns: &Netns) -> Result<(), LabError> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while Instant::now() < deadline {
+            if let Ok((200, _)) = netns.call(|| http_get("/readyz"))? {
+                return Ok(());
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(self.failure(format!("ended before it was ready: {status}")));
+            }
+            std::thread::sleep(POLL);
+        }
+        Err(self.failure(format!("not ready after {} s", READY_WITHIN.as_secs())))
+    }
+
+    /// Sends a signal and waits for the end.
+    pub(super) fn stop(mut self, signal: Signal) -> Result<ExitStatus, LabError> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
+        kill(pid, signal).map_err(|error| self.failure(format!("cannot send {signal}: {error}")))?;
+        let deadline = Instant::now() + EXIT_WITHIN;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().map_err(LabError::io("wait for the agent"))? {
+                return Ok(status);
+            }
+            std::thread::sleep(POLL);
+        }
+        Err(self.failure(format!("still there {} s after {signal}", EXIT_WITHIN.as_secs())))
+    }
+
+    fn failure(&self, problem: String) -> LabError {
+        LabError::Agent { node: self.node.clone(), problem, log: self.log() }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `GET path` from the agent of the namespace the calling thread is in: status and body.
+pub(super) fn http_get(path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&AGENT_LISTEN, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n")?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    Ok((status, body.to_owned()))
+}
+
+/// The arguments that make an agent read a folder of manifests.
+pub fn manifests(folder: &Path) -> Vec<String> {
+    vec!["--manifests".to_owned(), folder.display().to_string()]
+}

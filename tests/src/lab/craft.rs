@@ -1,0 +1,155 @@
+//! Packets no socket would send: options, odd fragments, foreign sources.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::packet::{IpProtocol, REQUEST, SYN};
+
+/// Sends whole packets, headers included, from the namespace of the calling thread.
+pub fn send_raw(packets: &[Vec<u8>], to: IpAddr) -> io::Result<()> {
+    const IPPROTO_RAW: i32 = 255;
+    let to = SocketAddr::new(to, 0);
+    let socket = Socket::new(Domain::for_address(to), Type::RAW, Some(Protocol::from(IPPROTO_RAW)))?;
+    packets.iter().try_for_each(|packet| socket.send_to(packet, &to.into()).map(drop))
+}
+
+/// An IPv4 header, to be sent by a socket that leaves headers alone. `options` is padded to whole words.
+#[derive(Clone, Debug)]
+pub struct Ipv4Header {
+    /// Source address.
+    pub source: Ipv4Addr,
+    /// Destination address.
+    pub destination: Ipv4Addr,
+    /// Protocol number.
+    pub protocol: u8,
+    /// Identification, by which fragments find each other.
+    pub id: u16,
+    /// Offset of this fragment in units of eight bytes.
+    pub fragment_offset: u16,
+    /// Whether more fragments follow.
+    pub more_fragments: bool,
+    /// Options.
+    pub options: Vec<u8>,
+}
+
+impl Ipv4Header {
+    /// Header and payload.
+    pub fn encode(&self, payload: &[u8]) -> Vec<u8> {
+        let mut options = self.options.clone();
+        options.resize(options.len().next_multiple_of(4), 0);
+        let words = u8::try_from(5 + options.len() / 4).unwrap_or(15);
+        let flags = self.fragment_offset | if self.more_fragments { 0x2000 } else { 0 };
+        let total = u16::try_from(usize::from(words) * 4 + payload.len()).unwrap_or(u16::MAX);
+        let mut packet = vec![0x40 | words, 0];
+        packet.extend(total.to_be_bytes());
+        packet.extend(self.id.to_be_bytes());
+        packet.extend(flags.to_be_bytes());
+        packet.extend([64, self.protocol, 0, 0]);
+        packet.extend(self.source.octets());
+        packet.extend(self.destination.octets());
+        packet.extend(options);
+        let sum = internet_checksum(&packet);
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        packet.extend(payload);
+        packet
+    }
+}
+
+/// An IPv6 header with at most one extension header, for the same purpose.
+#[derive(Clone, Debug)]
+pub struct Ipv6Header {
+    /// Source address.
+    pub source: Ipv6Addr,
+    /// Destination address.
+    pub destination: Ipv6Addr,
+    /// Number of what follows: an extension, which then names the next itself, or the transport protocol.
+    pub next_header: u8,
+}
+
+impl Ipv6Header {
+    /// Header and payload.
+    pub fn encode(&self, payload: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x60, 0, 0, 0];
+        packet.extend(u16::try_from(payload.len()).unwrap_or(u16::MAX).to_be_bytes());
+        packet.extend([self.next_header, 64]);
+        packet.extend(self.source.octets());
+        packet.extend(self.destination.octets());
+        packet.extend(payload);
+        packet
+    }
+
+    /// An options header (hop-by-hop, destination) of padding, before `payload`.
+    pub fn options(next_header: u8, payload: &[u8]) -> Vec<u8> {
+        let mut extended = vec![next_header, 0, 1, 4, 0, 0, 0, 0];
+        extended.extend(payload);
+        extended
+    }
+
+    /// A fragment header before `payload`; the offset is in units of eight bytes.
+    pub fn fragment(next_header: u8, id: u32, offset: u16, more_fragments: bool, payload: &[u8]) -> Vec<u8> {
+        let mut extended = vec![next_header, 0];
+        extended.extend((offset << 3 | u16::from(more_fragments)).to_be_bytes());
+        extended.extend(id.to_be_bytes());
+        extended.extend(payload);
+        extended
+    }
+}
+
+/// A UDP request that receivers record, with `padding` bytes behind it, and its checksum.
+pub fn udp_request(source: SocketAddr, destination: SocketAddr, padding: usize) -> Vec<u8> {
+    let mut payload = REQUEST.to_vec();
+    payload.resize(REQUEST.len() + padding, b'.');
+    let length = u16::try_from(8 + payload.len()).unwrap_or(u16::MAX);
+    let mut datagram = Vec::with_capacity(8 + payload.len());
+    datagram.extend(source.port().to_be_bytes());
+    datagram.extend(destination.port().to_be_bytes());
+    datagram.extend(length.to_be_bytes());
+    datagram.extend([0, 0]);
+    datagram.extend(&payload);
+    let sum = transport_checksum(source.ip(), destination.ip(), IpProtocol::Udp, &datagram);
+    datagram[6..8].copy_from_slice(&sum.to_be_bytes());
+    datagram
+}
+
+/// A TCP SYN without options.
+pub fn tcp_syn(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+    let mut segment = Vec::with_capacity(20);
+    segment.extend(source.port().to_be_bytes());
+    segment.extend(destination.port().to_be_bytes());
+    segment.extend(1_u32.to_be_bytes());
+    segment.extend([0; 4]);
+    segment.extend([0x50, SYN, 0xff, 0xff, 0, 0, 0, 0]);
+    let sum = transport_checksum(source.ip(), destination.ip(), IpProtocol::Tcp, &segment);
+    segment[16..18].copy_from_slice(&sum.to_be_bytes());
+    segment
+}
+
+fn transport_checksum(source: IpAddr, destination: IpAddr, protocol: IpProtocol, transport: &[u8]) -> u16 {
+    let mut covered = Vec::new();
+    for address in [source, destination] {
+        match address {
+            IpAddr::V4(v4) => covered.extend(v4.octets()),
+            IpAddr::V6(v6) => covered.extend(v6.octets()),
+        }
+    }
+    covered.extend([0, protocol.number(source.is_ipv4())]);
+    covered.extend(u16::try_from(transport.len()).unwrap_or(u16::MAX).to_be_bytes());
+    covered.extend(transport);
+    // 0 would mean that there is no checksum.
+    match internet_checksum(&covered) {
+        0 => u16::MAX,
+        sum => sum,
+    }
+}
+
+/// The ones' complement sum of RFC 1071.
+fn internet_checksum(bytes: &[u8]) -> u16 {
+    let mut sum: u32 =
+        bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&low| u32::from(low))).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or(u16::MAX)
+}
