@@ -3,19 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use netpol_tests::fixture::{Expected, Fixture};
+use netpol_tests::fixture::{self, Expected};
 use policy_compiler::verdict::Judge;
-
-fn fixtures() -> Vec<Fixture> {
-    Fixture::load_all().unwrap_or_else(|errors| {
-        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        panic!("{}", errors.join("\n"))
-    })
-}
 
 #[test]
 fn the_verdict_agrees_with_every_row() {
-    let wrong: Vec<String> = fixtures()
+    let wrong: Vec<String> = fixture::all()
         .iter()
         .flat_map(|fixture| {
             let judge = Judge::new(&fixture.snapshot);
@@ -36,7 +29,7 @@ fn the_verdict_agrees_with_every_row() {
 /// A fixture that only allows, or only denies, could not tell a filter that is off from one that is shut.
 #[test]
 fn every_fixture_allows_and_denies() {
-    for fixture in fixtures() {
+    for fixture in fixture::all() {
         for expected in [Expected::Allow, Expected::Deny] {
             assert!(
                 fixture.rows.iter().any(|row| row.expected == expected),
@@ -57,7 +50,7 @@ fn the_table_of_rules_is_true() {
             None if rule.starts_with('L') => {}
             None => wrong.push(format!("{rule} has no line")),
             Some(line) if line.fixtures.is_empty() && line.other == "–" => {
-                wrong.push(format!("{rule}: nothing holds it"))
+                wrong.push(format!("{rule}: nothing holds it"));
             }
             Some(_) => {}
         }
@@ -149,7 +142,7 @@ fn is_rule(text: &str) -> bool {
 
 fn named_by_fixtures() -> BTreeMap<String, BTreeSet<String>> {
     let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for fixture in fixtures() {
+    for fixture in fixture::all() {
         for rule in fixture.rows.iter().flat_map(|row| &row.rules) {
             named
                 .entry(rule.clone())

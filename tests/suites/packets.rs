@@ -8,7 +8,15 @@ mod attacks;
 mod connections;
 #[path = "packets/ground.rs"]
 mod ground;
+#[path = "packets/icmp_errors.rs"]
+mod icmp_errors;
+#[path = "packets/lifecycle.rs"]
+mod lifecycle;
+#[path = "packets/live.rs"]
+mod live;
 #[path = "packets/rows.rs"]
 mod rows;
+#[path = "packets/tricks.rs"]
+mod tricks;
 #[path = "packets/world.rs"]
 mod world;

@@ -10,28 +10,35 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::cursor::Cursor;
 
-/// A network with host bits cleared; `None`, and an error, if it is none in any form.
-pub(super) fn cidr(field: &Cursor<'_>) -> Option<IpNet> {
-    match parse_cidr(field.string()?) {
-        None => field.invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"),
-        Some((network, None)) => Some(network),
-        Some((network, Some(flaw))) => {
-            field.invalid::<()>(format!("{}: write \"{network}\"", flaw.of_a_cidr()));
-            Some(network)
-        }
+/// A CIDR as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cidr {
+    /// What it means, with host bits cleared.
+    pub(super) network: IpNet,
+    /// The prefix length as written, by which Kubernetes compares: `::ffff:10.0.0.0/104` is 104, not 8.
+    pub(super) written_length: u8,
+}
+
+/// A CIDR; `None`, and an error, if it is none in any form.
+pub(super) fn cidr(field: &Cursor<'_>) -> Option<Cidr> {
+    let Some((cidr, flaw)) = parse_cidr(field.string()?) else {
+        return field.invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+    };
+    if let Some(flaw) = flaw {
+        field.invalid::<()>(format!("{}: write \"{}\"", flaw.of_a_cidr(), cidr.network));
     }
+    Some(cidr)
 }
 
 /// An address; `None`, and an error, if it is none in any form.
 pub(super) fn ip(field: &Cursor<'_>) -> Option<IpAddr> {
-    match parse_ip(field.string()?) {
-        None => field.invalid("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"),
-        Some((address, None)) => Some(address),
-        Some((address, Some(flaw))) => {
-            field.invalid::<()>(format!("{}: write \"{address}\"", flaw.of_an_address()));
-            Some(address)
-        }
+    let Some((address, flaw)) = parse_ip(field.string()?) else {
+        return field.invalid("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+    };
+    if let Some(flaw) = flaw {
+        field.invalid::<()>(format!("{}: write \"{address}\"", flaw.of_an_address()));
     }
+    Some(address)
 }
 
 /// A form that is no longer accepted.
@@ -59,12 +66,15 @@ impl Flaw {
     }
 }
 
-fn parse_cidr(text: &str) -> Option<(IpNet, Option<Flaw>)> {
+fn parse_cidr(text: &str) -> Option<(Cidr, Option<Flaw>)> {
     let (address, length) = text.split_once('/')?;
     let (address, zeros_in_address) = parse_any_form(address)?;
     let (length, zeros_in_length) = parse_prefix_length(length)?;
     let given = IpNet::new(address, length).ok()?;
-    let network = unmapped(given.trunc());
+    let cidr = Cidr {
+        network: unmapped(given.trunc()),
+        written_length: length,
+    };
     let flaw = if zeros_in_address || zeros_in_length {
         Some(Flaw::LeadingZeros)
     } else if is_mapped(address) {
@@ -72,7 +82,7 @@ fn parse_cidr(text: &str) -> Option<(IpNet, Option<Flaw>)> {
     } else {
         (given.addr() != given.network()).then_some(Flaw::HostBits)
     };
-    Some((network, flaw))
+    Some((cidr, flaw))
 }
 
 fn parse_ip(text: &str) -> Option<(IpAddr, Option<Flaw>)> {
@@ -174,7 +184,8 @@ mod tests {
         ];
         for (text, meaning, flaw) in rows {
             let meaning: IpNet = meaning.parse().expect("a network");
-            assert_eq!(parse_cidr(text), Some((meaning, flaw)), "{text}");
+            let read = parse_cidr(text).map(|(cidr, flaw)| (cidr.network, flaw));
+            assert_eq!(read, Some((meaning, flaw)), "{text}");
         }
     }
 

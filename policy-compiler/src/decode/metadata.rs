@@ -6,11 +6,13 @@ use crate::model::{
     LABEL_KEY_RULE, LABEL_VALUE_RULE, Labels, Name, ObjectKey, is_label_key, is_label_value,
 };
 
-/// Objects in a typed list carry neither `apiVersion` nor `kind`; what is there must be right.
+/// Objects in a typed list carry neither `apiVersion` nor `kind`; what is there must be right. Empty is not there.
 pub(super) fn check_kind(object: &Fields<'_>, kind: Kind) {
     for (field, expected) in [("apiVersion", kind.api_version()), ("kind", kind.name())] {
         if let Some(found) = object.get(field)
-            && found.string().is_some_and(|text| text != expected)
+            && found
+                .string()
+                .is_some_and(|text| !text.is_empty() && text != expected)
         {
             found.not_supported::<()>(&[expected]);
         }

@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 
+use super::address::Cidr;
 use super::cursor::Cursor;
 use super::{address, selector};
 use crate::model::{IpBlock, Name, NamespaceScope, Peer, PodPeer, Selector};
@@ -59,17 +60,20 @@ fn ip_block(field: &Cursor<'_>) -> Option<IpBlock> {
     if !fields.only_known() {
         return None;
     }
-    IpBlock::new(cidr?, &except?).ok()
+    IpBlock::new(cidr?.network, &except?).ok()
 }
 
-fn exceptions(field: &Cursor<'_>, cidr: Option<IpNet>) -> Option<Vec<IpNet>> {
+fn exceptions(field: &Cursor<'_>, cidr: Option<Cidr>) -> Option<Vec<IpNet>> {
     let except: Vec<Option<IpNet>> = field
         .items()?
         .map(|item| {
             let hole = address::cidr(&item)?;
-            match cidr.map(|cidr| IpBlock::new(cidr, &[hole])) {
-                Some(Err(error)) => item.invalid(error),
-                Some(Ok(_)) | None => Some(hole),
+            let Some(cidr) = cidr else {
+                return Some(hole.network);
+            };
+            match IpBlock::new(cidr.network, &[hole.network]) {
+                Ok(_) if hole.written_length > cidr.written_length => Some(hole.network),
+                Ok(_) | Err(_) => item.invalid("must be a strict subset of `cidr`"),
             }
         })
         .collect();

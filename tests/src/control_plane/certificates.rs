@@ -52,7 +52,7 @@ impl Authority {
             .distinguished_name
             .push(DnType::CommonName, "kube-apiserver");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        authority.issue("server", params)?;
+        authority.issue("server", &params)?;
 
         let accounts = KeyPair::generate()?;
         authority.write("accounts.key", &accounts.serialize_pem())?;
@@ -77,7 +77,7 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.users.set(self.users.get() + 1);
         let stem = format!("user-{}", self.users.get());
-        self.issue(&stem, params)?;
+        self.issue(&stem, &params)?;
         let file = |name: String| self.folder.join(name).display().to_string();
         let config = json!({
             "apiVersion": "v1",
@@ -105,7 +105,7 @@ impl Authority {
     }
 
     /// Writes `stem.crt` and `stem.key`.
-    fn issue(&self, stem: &str, params: CertificateParams) -> Result<(), ControlPlaneError> {
+    fn issue(&self, stem: &str, params: &CertificateParams) -> Result<(), ControlPlaneError> {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         self.write(&format!("{stem}.crt"), &certificate.pem())?;

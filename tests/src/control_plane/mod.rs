@@ -17,6 +17,7 @@ mod client;
 mod error;
 mod objects;
 mod program;
+mod store;
 mod worker;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -32,7 +33,7 @@ pub use objects::{namespace, pod, policy};
 use program::Program;
 use worker::Worker;
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Where and how the API server runs.

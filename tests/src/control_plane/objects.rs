@@ -178,12 +178,13 @@ pub fn namespace(name: &str) -> Value {
 
 /// A policy with this spec; without one, to be named in [`ControlPlane::delete`].
 pub fn policy(namespace: &str, name: &str, spec: Value) -> Value {
-    json!({
+    let mut policy = json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {"namespace": namespace, "name": name},
-        "spec": spec,
-    })
+    });
+    policy["spec"] = spec;
+    policy
 }
 
 /// The URL path of the objects of this kind, in this object's namespace.

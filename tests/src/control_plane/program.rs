@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use super::worker::Worker;
 use super::{ControlPlaneError, Options};
 
+/// Where etcd listens.
+pub(super) const ETCD_ADDRESS: &str = "127.0.0.1:2379";
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_PEER: &str = "http://127.0.0.1:2380";
 

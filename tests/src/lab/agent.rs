@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -14,21 +14,64 @@ use super::LabError;
 use super::netns::Netns;
 
 /// Where an agent serves `/readyz`, `/healthz` and `/metrics`: every node is its own network, so all have the same.
-pub const AGENT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 19_469);
+pub const AGENT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 19_469);
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
+const LOGGED_WITHIN: Duration = Duration::from_secs(10);
 const EXIT_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
-/// The `netpol` binary beside the running test: `target/<profile>/netpol`.
+/// The `netpol` binary under test: `$NETPOL_BINARY`, else the one beside the running test, `target/<profile>/netpol`,
+/// which cargo does not build for the tests of another package: it must be there and newer than its sources.
 pub fn netpol_binary() -> Result<PathBuf, LabError> {
-    let executable = std::env::current_exe().map_err(LabError::io("path of this program"))?;
-    let beside = executable.ancestors().skip(1).take(2).map(|folder| folder.join("netpol"));
-    let mut candidates = beside.collect::<Vec<_>>();
-    if let Some(found) = candidates.iter().find(|path| path.is_file()) {
-        return Ok(found.clone());
+    if let Some(chosen) = std::env::var_os("NETPOL_BINARY") {
+        return Ok(chosen.into());
     }
-    Err(LabError::NoBinary(candidates.pop().unwrap_or_default()))
+    let executable = std::env::current_exe().map_err(LabError::io("path of this program"))?;
+    let beside: Vec<PathBuf> = executable
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("netpol"))
+        .collect();
+    let Some(binary) = beside.iter().find(|path| path.is_file()) else {
+        return Err(LabError::NoBinary(
+            beside.last().cloned().unwrap_or_default(),
+        ));
+    };
+    let built = modified(binary);
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let sources = ["agent/src", "policy-compiler/src"].map(|folder| workspace.join(folder));
+    match sources.iter().find_map(|folder| newer_than(built, folder)) {
+        Some(newer) => Err(LabError::StaleBinary {
+            binary: binary.clone(),
+            newer,
+        }),
+        None => Ok(binary.clone()),
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata()
+        .and_then(|metadata| metadata.modified())
+        .ok()
+}
+
+/// A source file below `folder` that changed after `built`.
+fn newer_than(built: Option<SystemTime>, folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .find_map(|path| {
+            if path.is_dir() {
+                newer_than(built, &path)
+            } else {
+                (path.extension().is_some_and(|e| e == "rs") && modified(&path) > built)
+                    .then_some(path)
+            }
+        })
 }
 
 /// A running agent. Killed when dropped; its rules stay, as they must.
@@ -41,31 +84,62 @@ pub struct Agent {
 
 impl Agent {
     /// Starts `netpol agent` with `arguments` in the node's namespace; what it prints goes to `log`.
-    pub(super) fn start(node: &str, netns: &Netns, arguments: &[String], log: PathBuf) -> Result<Self, LabError> {
+    pub(super) fn start(
+        node: &str,
+        netns: &Netns,
+        arguments: &[String],
+        log: PathBuf,
+    ) -> Result<Self, LabError> {
         let binary = netpol_binary()?;
         let output = File::options()
             .create(true)
             .append(true)
             .open(&log)
             .map_err(LabError::io(format!("open {}", log.display())))?;
-        let errors = output.try_clone().map_err(LabError::io("log of the agent"))?;
+        let errors = output
+            .try_clone()
+            .map_err(LabError::io("log of the agent"))?;
         // The agent must not outlive the tests, however they end: it ends with the thread that started it.
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--"])
             .arg(binary)
-            .args(["agent", "--node-name", node, "--listen", &AGENT_LISTEN.to_string()])
+            .args([
+                "agent",
+                "--node-name",
+                node,
+                "--listen",
+                &AGENT_LISTEN.to_string(),
+            ])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors);
-        let child = netns.call(move || command.spawn())?.map_err(LabError::io("start setpriv"))?;
-        Ok(Self { node: node.to_owned(), child, log })
+        let child = netns
+            .call(move || command.spawn())?
+            .map_err(LabError::io("start setpriv"))?;
+        Ok(Self {
+            node: node.to_owned(),
+            child,
+            log,
+        })
     }
 
     /// What it has printed so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until it has written `words`.
+    pub(super) fn await_log(&self, words: &str) -> Result<(), LabError> {
+        let deadline = Instant::now() + LOGGED_WITHIN;
+        while !self.log().contains(words) {
+            if Instant::now() > deadline {
+                return Err(self.failure(format!("says nothing of {words}")));
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
     }
 
     /// Waits until `/readyz` says 200.
@@ -86,19 +160,31 @@ impl Agent {
     /// Sends a signal and waits for the end.
     pub(super) fn stop(mut self, signal: Signal) -> Result<ExitStatus, LabError> {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
-        kill(pid, signal).map_err(|error| self.failure(format!("cannot send {signal}: {error}")))?;
+        kill(pid, signal)
+            .map_err(|error| self.failure(format!("cannot send {signal}: {error}")))?;
         let deadline = Instant::now() + EXIT_WITHIN;
         while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().map_err(LabError::io("wait for the agent"))? {
+            if let Some(status) = self
+                .child
+                .try_wait()
+                .map_err(LabError::io("wait for the agent"))?
+            {
                 return Ok(status);
             }
             std::thread::sleep(POLL);
         }
-        Err(self.failure(format!("still there {} s after {signal}", EXIT_WITHIN.as_secs())))
+        Err(self.failure(format!(
+            "still there {} s after {signal}",
+            EXIT_WITHIN.as_secs()
+        )))
     }
 
     fn failure(&self, problem: String) -> LabError {
-        LabError::Agent { node: self.node.clone(), problem, log: self.log() }
+        LabError::Agent {
+            node: self.node.clone(),
+            problem,
+            log: self.log(),
+        }
     }
 }
 
@@ -114,11 +200,18 @@ impl Drop for Agent {
 pub(super) fn http_get(path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&AGENT_LISTEN, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n"
+    )?;
     let mut response = String::new();
     stream.read_to_string(&mut response)?;
     let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .unwrap_or(0);
     Ok((status, body.to_owned()))
 }
 

@@ -11,8 +11,14 @@ use super::packet::{IpProtocol, REQUEST, SYN};
 pub fn send_raw(packets: &[Vec<u8>], to: IpAddr) -> io::Result<()> {
     const IPPROTO_RAW: i32 = 255;
     let to = SocketAddr::new(to, 0);
-    let socket = Socket::new(Domain::for_address(to), Type::RAW, Some(Protocol::from(IPPROTO_RAW)))?;
-    packets.iter().try_for_each(|packet| socket.send_to(packet, &to.into()).map(drop))
+    let socket = Socket::new(
+        Domain::for_address(to),
+        Type::RAW,
+        Some(Protocol::from(IPPROTO_RAW)),
+    )?;
+    packets
+        .iter()
+        .try_for_each(|packet| socket.send_to(packet, &to.into()).map(drop))
 }
 
 /// An IPv4 header, to be sent by a socket that leaves headers alone. `options` is padded to whole words.
@@ -72,7 +78,11 @@ impl Ipv6Header {
     /// Header and payload.
     pub fn encode(&self, payload: &[u8]) -> Vec<u8> {
         let mut packet = vec![0x60, 0, 0, 0];
-        packet.extend(u16::try_from(payload.len()).unwrap_or(u16::MAX).to_be_bytes());
+        packet.extend(
+            u16::try_from(payload.len())
+                .unwrap_or(u16::MAX)
+                .to_be_bytes(),
+        );
         packet.extend([self.next_header, 64]);
         packet.extend(self.source.octets());
         packet.extend(self.destination.octets());
@@ -88,7 +98,13 @@ impl Ipv6Header {
     }
 
     /// A fragment header before `payload`; the offset is in units of eight bytes.
-    pub fn fragment(next_header: u8, id: u32, offset: u16, more_fragments: bool, payload: &[u8]) -> Vec<u8> {
+    pub fn fragment(
+        next_header: u8,
+        id: u32,
+        offset: u16,
+        more_fragments: bool,
+        payload: &[u8],
+    ) -> Vec<u8> {
         let mut extended = vec![next_header, 0];
         extended.extend((offset << 3 | u16::from(more_fragments)).to_be_bytes());
         extended.extend(id.to_be_bytes());
@@ -126,7 +142,12 @@ pub fn tcp_syn(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
     segment
 }
 
-fn transport_checksum(source: IpAddr, destination: IpAddr, protocol: IpProtocol, transport: &[u8]) -> u16 {
+fn transport_checksum(
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: IpProtocol,
+    transport: &[u8],
+) -> u16 {
     let mut covered = Vec::new();
     for address in [source, destination] {
         match address {
@@ -135,7 +156,11 @@ fn transport_checksum(source: IpAddr, destination: IpAddr, protocol: IpProtocol,
         }
     }
     covered.extend([0, protocol.number(source.is_ipv4())]);
-    covered.extend(u16::try_from(transport.len()).unwrap_or(u16::MAX).to_be_bytes());
+    covered.extend(
+        u16::try_from(transport.len())
+            .unwrap_or(u16::MAX)
+            .to_be_bytes(),
+    );
     covered.extend(transport);
     // 0 would mean that there is no checksum.
     match internet_checksum(&covered) {
@@ -146,8 +171,10 @@ fn transport_checksum(source: IpAddr, destination: IpAddr, protocol: IpProtocol,
 
 /// The ones' complement sum of RFC 1071.
 fn internet_checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 =
-        bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&low| u32::from(low))).sum();
+    let mut sum: u32 = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&low| u32::from(low)))
+        .sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

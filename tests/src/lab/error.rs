@@ -42,6 +42,17 @@ pub enum LabError {
     /// The program under test is not there.
     #[error("{} is missing; build it first: cargo build -p netpol-agent --bin netpol", .0.display())]
     NoBinary(PathBuf),
+    /// The program under test is older than its sources.
+    #[error(
+        "{} is older than {}; build it anew: cargo build -p netpol-agent --bin netpol (or name one by NETPOL_BINARY)",
+        .binary.display(), .newer.display()
+    )]
+    StaleBinary {
+        /// The program.
+        binary: PathBuf,
+        /// A source that changed after it was built.
+        newer: PathBuf,
+    },
     /// The agent did not do as it should.
     #[error("netpol agent on {node}: {problem}\n{log}")]
     Agent {
@@ -57,6 +68,9 @@ pub enum LabError {
 impl LabError {
     /// Makes a closure that adds what was attempted to an I/O error.
     pub(super) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io { what: what.into(), source }
+        move |source| Self::Io {
+            what: what.into(),
+            source,
+        }
     }
 }

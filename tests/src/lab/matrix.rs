@@ -1,6 +1,7 @@
 //! Who reaches whom, as a table.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -44,7 +45,9 @@ impl Matrix {
         let probes: Vec<Probe> = sources
             .iter()
             .flat_map(|from| {
-                columns.iter().map(|column| Probe::new(from, column.to, column.transport).patience(PATIENCE))
+                columns
+                    .iter()
+                    .map(|column| Probe::new(from, column.to, column.transport).patience(PATIENCE))
             })
             .collect();
         let outcomes = lab.probe(&probes)?;
@@ -59,20 +62,35 @@ impl Matrix {
         });
         let rows = sources
             .iter()
-            .map(|from| (from.to_string(), cells.by_ref().take(columns.len()).collect()))
+            .map(|from| {
+                (
+                    from.to_string(),
+                    cells.by_ref().take(columns.len()).collect(),
+                )
+            })
             .collect();
-        Ok(Self { columns: columns.iter().map(|column| column.title.clone()).collect(), rows })
+        Ok(Self {
+            columns: columns.iter().map(|column| column.title.clone()).collect(),
+            rows,
+        })
     }
 
     /// The table, with the cells that differ from `before` set in brackets.
     pub fn compared_with<'a>(&'a self, before: &'a Self) -> impl fmt::Display + 'a {
-        Table { matrix: self, before: Some(before) }
+        Table {
+            matrix: self,
+            before: Some(before),
+        }
     }
 }
 
 impl fmt::Display for Matrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Table { matrix: self, before: None }.fmt(f)
+        Table {
+            matrix: self,
+            before: None,
+        }
+        .fmt(f)
     }
 }
 
@@ -85,36 +103,53 @@ impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const CORNER: &str = "from \\ to";
         let Matrix { columns, rows } = self.matrix;
-        let first = rows.iter().map(|(name, _)| name.chars().count()).chain([CORNER.len()]).max().unwrap_or_default();
+        let first = rows
+            .iter()
+            .map(|(name, _)| name.chars().count())
+            .chain([CORNER.len()])
+            .max()
+            .unwrap_or_default();
         // Titles are `name port`: each part has a line of its own.
-        let parts = |title: &str| title.split_once(' ').map_or((title.to_owned(), String::new()), |(a, b)| (a.into(), b.into()));
+        let parts = |title: &str| {
+            title
+                .split_once(' ')
+                .map_or((title.to_owned(), String::new()), |(a, b)| {
+                    (a.into(), b.into())
+                })
+        };
         let titles: Vec<(String, String)> = columns.iter().map(|title| parts(title)).collect();
-        let widths: Vec<usize> =
-            titles.iter().map(|(name, port)| name.chars().count().max(port.chars().count()).max(3)).collect();
-        write!(f, "  {CORNER:first$}")?;
-        for ((name, _), width) in titles.iter().zip(&widths) {
-            write!(f, "  {name:^width$}")?;
+        let widths: Vec<usize> = titles
+            .iter()
+            .map(|(name, port)| name.chars().count().max(port.chars().count()).max(3))
+            .collect();
+        let mut lines = vec![format!("  {CORNER:first$}"), format!("  {:first$}", "")];
+        for ((name, port), width) in titles.iter().zip(&widths) {
+            let _ = write!(lines[0], "  {name:^width$}");
+            let _ = write!(lines[1], "  {port:^width$}");
         }
-        write!(f, "\n  {:first$}", "")?;
-        for ((_, port), width) in titles.iter().zip(&widths) {
-            write!(f, "  {port:^width$}")?;
-        }
-        writeln!(f)?;
         for (y, (name, cells)) in rows.iter().enumerate() {
-            write!(f, "  {name:first$}")?;
+            let mut line = format!("  {name:first$}");
             for (x, (cell, width)) in cells.iter().zip(&widths).enumerate() {
                 let sign = match cell {
                     Cell::Reached => "✓",
                     Cell::Blocked => "✗",
                     Cell::Own => "·",
                 };
-                let changed = self.before.is_some_and(|b| b.rows.get(y).and_then(|(_, r)| r.get(x)) != Some(cell));
-                let sign = if changed { format!("[{sign}]") } else { sign.to_owned() };
-                write!(f, "  {sign:^width$}")?;
+                let changed = self
+                    .before
+                    .is_some_and(|b| b.rows.get(y).and_then(|(_, r)| r.get(x)) != Some(cell));
+                let sign = if changed {
+                    format!("[{sign}]")
+                } else {
+                    sign.to_owned()
+                };
+                let _ = write!(line, "  {sign:^width$}");
             }
-            writeln!(f)?;
+            lines.push(line);
         }
-        Ok(())
+        lines
+            .iter()
+            .try_for_each(|line| writeln!(f, "{}", line.trim_end()))
     }
 }
 
@@ -132,7 +167,7 @@ mod tests {
         let after = matrix([Cell::Own, Cell::Reached]);
         assert_eq!(
             after.compared_with(&before).to_string(),
-            "  from \\ to  shop/web   db \n              tcp/80   icmp\n  a             ·      [✓] \n"
+            "  from \\ to  shop/web   db\n              tcp/80   icmp\n  a             ·      [✓]\n"
         );
     }
 }

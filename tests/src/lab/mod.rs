@@ -32,27 +32,35 @@
 //! Duplicate address detection is off: there is nothing to wait for after an address was added.
 
 mod agent;
+mod agents;
 mod build;
+mod cluster;
+mod craft;
 mod error;
 pub mod matrix;
-mod craft;
 mod netns;
 mod packet;
+mod pods;
 mod probe;
+mod probing;
 mod receive;
 mod rules;
+mod sender;
 mod services;
 mod spec;
 mod topology;
 
 pub use agent::{AGENT_LISTEN, Agent, manifests, netpol_binary};
-pub use build::{Host, Lab};
+pub use cluster::{Host, Lab};
+pub use craft::{Ipv4Header, Ipv6Header, send_raw, tcp_syn, udp_request};
 pub use error::LabError;
 pub use netns::Netns;
-pub use craft::{Ipv4Header, Ipv6Header, send_raw, tcp_syn, udp_request};
+pub use nix::sys::signal::Signal;
 pub use packet::{IpProtocol, SctpChunk, SctpInit, Token};
 pub use probe::{Expect, Outcome, Probe, Transport};
-pub use spec::{LabSpec, NODES, NodeSpec, OUTSIDE, Place, PodSpec, SERVICES, ServicePort, ServiceSpec};
+pub use spec::{
+    LabSpec, NODES, NodeSpec, OUTSIDE, Place, PodSpec, SERVICES, ServicePort, ServiceSpec,
+};
 pub use topology::Topology;
 
 /// Whether tests that need network namespaces can run. Without root it panics, so that nobody takes a skipped test for a
@@ -65,7 +73,11 @@ pub fn privileged(test: &str) -> bool {
     if netns::is_root() {
         return true;
     }
-    assert!(std::env::var("NETPOL_SKIP_ROOT_TESTS").is_ok_and(|v| v == "1"), "{test}: {}", LabError::Privilege);
+    assert!(
+        std::env::var("NETPOL_SKIP_ROOT_TESTS").is_ok_and(|v| v == "1"),
+        "{test}: {}",
+        LabError::Privilege
+    );
     eprintln!("SKIPPED {test}: not root, and NETPOL_SKIP_ROOT_TESTS=1");
     false
 }

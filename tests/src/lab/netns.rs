@@ -41,7 +41,9 @@ impl Netns {
         let (ready, entered) = mpsc::channel();
         let enter = || -> std::io::Result<_> {
             unshare(CloneFlags::CLONE_NEWNET)?;
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
             Ok((File::open("/proc/thread-self/ns/net")?, runtime))
         };
         let thread = std::thread::Builder::new()
@@ -64,7 +66,12 @@ impl Netns {
             .recv()
             .map_err(|_| LabError::Ended(name.to_owned()))?
             .map_err(LabError::io(format!("network namespace of {name}")))?;
-        Ok(Self { name: name.to_owned(), jobs: Some(jobs), thread: Some(thread), handle })
+        Ok(Self {
+            name: name.to_owned(),
+            jobs: Some(jobs),
+            thread: Some(thread),
+            handle,
+        })
     }
 
     /// The name given at creation.
@@ -74,11 +81,19 @@ impl Netns {
 
     /// A path by which other programs find the namespace while this process lives, e.g. `nsenter --net=PATH`.
     pub fn path(&self) -> PathBuf {
-        format!("/proc/{}/fd/{}", std::process::id(), self.handle.as_raw_fd()).into()
+        format!(
+            "/proc/{}/fd/{}",
+            std::process::id(),
+            self.handle.as_raw_fd()
+        )
+        .into()
     }
 
     /// Runs `job` in the namespace; the answer comes through the channel.
-    pub fn submit<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> mpsc::Receiver<T> {
+    pub fn submit<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> mpsc::Receiver<T> {
         let (reply, answer) = mpsc::channel();
         if let Some(jobs) = &self.jobs {
             // If the thread has ended the job is dropped, and with it `reply`: the caller sees a closed channel.
@@ -90,17 +105,28 @@ impl Netns {
     }
 
     /// Runs `job` in the namespace and waits for its answer.
-    pub fn call<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, LabError> {
-        self.submit(job).recv().map_err(|_| LabError::Ended(self.name.clone()))
+    pub fn call<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, LabError> {
+        self.submit(job)
+            .recv()
+            .map_err(|_| LabError::Ended(self.name.clone()))
     }
 
     /// Runs a program in the namespace to its end and returns what it printed.
     pub fn run(&self, command: &[&str], input: &str) -> Result<String, LabError> {
-        self.run_later(command, input).recv().map_err(|_| LabError::Ended(self.name.clone()))?
+        self.run_later(command, input)
+            .recv()
+            .map_err(|_| LabError::Ended(self.name.clone()))?
     }
 
     /// As [`Netns::run`], without waiting.
-    pub fn run_later(&self, command: &[&str], input: &str) -> mpsc::Receiver<Result<String, LabError>> {
+    pub fn run_later(
+        &self,
+        command: &[&str],
+        input: &str,
+    ) -> mpsc::Receiver<Result<String, LabError>> {
         let command: Vec<String> = command.iter().map(|&word| word.to_owned()).collect();
         let (place, input) = (self.name.clone(), input.to_owned());
         self.submit(move || run(&place, &command, &input))
@@ -152,7 +178,9 @@ fn run(place: &str, command: &[String], input: &str) -> Result<String, LabError>
         stderr,
         input: input.to_owned(),
     };
-    let (program, arguments) = command.split_first().ok_or_else(|| failed("no program named".to_owned()))?;
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| failed("no program named".to_owned()))?;
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -164,7 +192,9 @@ fn run(place: &str, command: &[String], input: &str) -> Result<String, LabError>
         // A program that stops reading early says why on standard error.
         let _ = stdin.write_all(input.as_bytes());
     }
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    let output = child
+        .wait_with_output()
+        .map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

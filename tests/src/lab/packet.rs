@@ -67,10 +67,18 @@ pub(super) fn transport(packet: &[u8], ipv4: bool) -> Option<&[u8]> {
 
 /// The token of a request; nothing for answers and for packets that are not the lab's.
 pub(super) fn request_token(protocol: IpProtocol, transport: &[u8], ipv4: bool) -> Option<Token> {
-    let source_port = || Some(u16::from_be_bytes([*transport.first()?, *transport.get(1)?]));
+    let source_port = || {
+        Some(u16::from_be_bytes([
+            *transport.first()?,
+            *transport.get(1)?,
+        ]))
+    };
     let number = match protocol {
         IpProtocol::Tcp => (transport.get(13)? & (SYN | ACK) == SYN).then(source_port)??,
-        IpProtocol::Udp => transport.get(8..)?.starts_with(REQUEST).then(source_port)??,
+        IpProtocol::Udp => transport
+            .get(8..)?
+            .starts_with(REQUEST)
+            .then(source_port)??,
         IpProtocol::Sctp => (*transport.get(12)? == SctpChunk::Init as u8).then(source_port)??,
         IpProtocol::Icmp => {
             let request = if ipv4 { 8 } else { 128 };
@@ -132,7 +140,9 @@ impl SctpInit {
         let mut zeroed = packet.get(..32)?.to_vec();
         zeroed[8..12].fill(0);
         let u16_at = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
-        let u32_at = |at: usize| u32::from_be_bytes([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]]);
+        let u32_at = |at: usize| {
+            u32::from_be_bytes([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]])
+        };
         if CRC32C.checksum(&zeroed).to_le_bytes() != packet[8..12] {
             return None;
         }
@@ -186,6 +196,9 @@ mod tests {
             chunk: SctpChunk::InitAck,
             initiate_tag: 9,
         };
-        assert_eq!(request_token(IpProtocol::Sctp, &init_ack.encode(), true), None);
+        assert_eq!(
+            request_token(IpProtocol::Sctp, &init_ack.encode(), true),
+            None
+        );
     }
 }

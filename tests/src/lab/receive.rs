@@ -10,7 +10,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::packet::{ANSWER, IpProtocol, REQUEST, SctpChunk, SctpInit, Token, request_token, transport};
+use super::packet::{
+    ANSWER, IpProtocol, REQUEST, SctpChunk, SctpInit, Token, request_token, transport,
+};
 use super::spec::Place;
 
 /// Every request that reached a place, and the source address it came with there.
@@ -23,12 +25,19 @@ pub(super) struct Arrivals {
 
 impl Arrivals {
     fn record(&self, place: &Place, token: Token, source: IpAddr) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert((place.clone(), token), source);
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((place.clone(), token), source);
     }
 
     /// The source address of the request as `place` saw it, if it arrived there.
     pub(super) fn source(&self, place: &Place, token: Token) -> Option<IpAddr> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&(place.clone(), token)).copied()
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&(place.clone(), token))
+            .copied()
     }
 }
 
@@ -54,9 +63,16 @@ impl Sniffer {
     ) -> io::Result<Vec<Arc<Self>>> {
         let mut sniffers = Vec::new();
         for protocol in IpProtocol::ALL {
-            let wildcards = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+            let wildcards = [
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            ];
             // SCTP is answered by hand, which must be done from the address that was asked.
-            let bound = if protocol == IpProtocol::Sctp { addresses } else { &wildcards };
+            let bound = if protocol == IpProtocol::Sctp {
+                addresses
+            } else {
+                &wildcards
+            };
             for &address in bound {
                 let socket = raw_socket(protocol, address)?;
                 let sniffer = Arc::new(Self {
@@ -77,16 +93,18 @@ impl Sniffer {
     async fn listen(self: Arc<Self>) {
         while self.readiness.readable().await.is_ok() {
             // Only an answer of `WouldBlock` makes the runtime wait for more.
-            let _ = self.readiness.try_io(Interest::READABLE, || -> io::Result<()> {
-                self.drain();
-                Err(io::ErrorKind::WouldBlock.into())
-            });
+            let _ = self
+                .readiness
+                .try_io(Interest::READABLE, || -> io::Result<()> {
+                    self.drain();
+                    Err(io::ErrorKind::WouldBlock.into())
+                });
         }
     }
 
     /// Records everything that has arrived until now.
     pub(super) fn drain(&self) {
-        let mut buffer = [0; 65_536];
+        let mut buffer = vec![0; 65_536];
         loop {
             match self.socket.recv_from(&mut buffer) {
                 Ok((length, from)) => self.received(&buffer[..length], from),
@@ -98,8 +116,12 @@ impl Sniffer {
     }
 
     fn received(&self, packet: &[u8], from: SocketAddr) {
-        let Some(transport) = transport(packet, self.ipv4) else { return };
-        let Some(token) = request_token(self.protocol, transport, self.ipv4) else { return };
+        let Some(transport) = transport(packet, self.ipv4) else {
+            return;
+        };
+        let Some(token) = request_token(self.protocol, transport, self.ipv4) else {
+            return;
+        };
         self.arrivals.record(&self.place, token, from.ip());
         if self.protocol == IpProtocol::Sctp
             && let Some(init) = SctpInit::decode(transport)
@@ -112,7 +134,9 @@ impl Sniffer {
                 initiate_tag: !init.initiate_tag,
             };
             // If there is no way back the probe says so.
-            let _ = self.socket.send_to(&answer.encode(), SocketAddr::new(from.ip(), 0));
+            let _ = self
+                .socket
+                .send_to(&answer.encode(), SocketAddr::new(from.ip(), 0));
         }
     }
 }
@@ -121,7 +145,11 @@ impl Sniffer {
 pub(super) fn raw_socket(protocol: IpProtocol, address: IpAddr) -> io::Result<UdpSocket> {
     let ipv4 = address.is_ipv4();
     let number = Protocol::from(i32::from(protocol.number(ipv4)));
-    let socket = Socket::new(Domain::for_address(SocketAddr::new(address, 0)), Type::RAW, Some(number))?;
+    let socket = Socket::new(
+        Domain::for_address(SocketAddr::new(address, 0)),
+        Type::RAW,
+        Some(number),
+    )?;
     // Hundreds of requests may come at once.
     socket.set_recv_buffer_size(4 << 20)?;
     socket.bind(&SocketAddr::new(address, 0).into())?;
@@ -160,7 +188,9 @@ pub(super) async fn echo_udp(address: SocketAddr) -> io::Result<()> {
         let mut buffer = vec![0; 65_536];
         loop {
             // An error is an earlier answer that nobody wanted.
-            let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
+            let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
+                continue;
+            };
             if buffer[..length].starts_with(REQUEST) {
                 let _ = socket.send_to(ANSWER, from).await;
             }

@@ -11,7 +11,8 @@ impl Lab {
     /// Compiles `snapshot` for each node and loads it there with nft, as an agent would.
     pub fn load_rules(&self, snapshot: &Snapshot) -> Result<(), LabError> {
         for node in &NODES {
-            let name = Name::parse(node.name).map_err(|error| LabError::Spec(format!("{}: {error}", node.name)))?;
+            let name = Name::parse(node.name)
+                .map_err(|error| LabError::Spec(format!("{}: {error}", node.name)))?;
             let ruleset = compile(snapshot, &NodeScope::Node(name));
             let script = Transaction::replace(&ruleset).to_string();
             self.host(&Place::node(node.name))?.netns().nft(&script)?;
@@ -19,17 +20,14 @@ impl Lab {
         Ok(())
     }
 
-    /// What the kernel of a node says of the whole of its rules, in nft's words.
-    pub fn list_ruleset(&self, node: &str) -> Result<String, LabError> {
-        self.host(&Place::node(node))?.netns().run(&["nft", "list", "ruleset"], "")
-    }
-
     /// What the kernel of a node says of our table; nothing if it is not there.
     pub fn list_table(&self, node: &str) -> Result<Option<String>, LabError> {
         let netns = self.host(&Place::node(node))?.netns();
         let tables = netns.run(&["nft", "list", "tables"], "")?;
         if tables.lines().any(|line| line == "table inet netpol") {
-            netns.run(&["nft", "list", "table", "inet", "netpol"], "").map(Some)
+            netns
+                .run(&["nft", "list", "table", "inet", "netpol"], "")
+                .map(Some)
         } else {
             Ok(None)
         }
@@ -37,7 +35,9 @@ impl Lab {
 
     /// The chains of a node's table that `about` occurs in, and the entry chains, with their counters.
     pub fn relevant_chains(&self, node: &str, about: &[&str]) -> Result<String, LabError> {
-        let Some(table) = self.list_table(node)? else { return Ok(format!("{node} has no table inet netpol\n")) };
+        let Some(table) = self.list_table(node)? else {
+            return Ok(format!("{node} has no table inet netpol\n"));
+        };
         let mut relevant = format!("{node}:\n");
         for block in blocks(&table) {
             let head = block.lines().next().unwrap_or_default();

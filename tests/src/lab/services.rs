@@ -17,13 +17,23 @@ const MASQUERADE_MARK: &str = "0x4000";
 pub(super) fn script(topology: Topology, services: &[ServiceSpec]) -> String {
     let mut translate = String::new();
     let mut hairpins = String::new();
-    let ports = || services.iter().flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+    let ports = || {
+        services
+            .iter()
+            .flat_map(|service| service.ports.iter().map(move |port| (service, port)))
+    };
     for (service, port) in ports() {
         let protocol = port.protocol.as_nft();
         for &cluster_ip in &service.cluster_ips {
-            let Some(backend) = port.backend(cluster_ip.is_ipv4()) else { continue };
+            let Some(backend) = port.backend(cluster_ip.is_ipv4()) else {
+                continue;
+            };
             let family = family(backend);
-            let pods = if cluster_ip.is_ipv4() { CLUSTER_V4 } else { CLUSTER_V6 };
+            let pods = if cluster_ip.is_ipv4() {
+                CLUSTER_V4
+            } else {
+                CLUSTER_V6
+            };
             let matches = format!("{family} daddr {cluster_ip} {protocol} dport {}", port.port);
             // Clients that are no pods may be anywhere: replies must come back through this node.
             let _ = write!(
@@ -33,7 +43,9 @@ pub(super) fn script(topology: Topology, services: &[ServiceSpec]) -> String {
             );
         }
         for ipv4 in [true, false] {
-            let (Some(node_port), Some(backend)) = (port.node_port, port.backend(ipv4)) else { continue };
+            let (Some(node_port), Some(backend)) = (port.node_port, port.backend(ipv4)) else {
+                continue;
+            };
             let (family, nfproto) = (family(backend), if ipv4 { "ipv4" } else { "ipv6" });
             // externalTrafficPolicy Cluster: whatever node the backend is on, replies come back through this one.
             let _ = writeln!(
@@ -43,15 +55,20 @@ pub(super) fn script(topology: Topology, services: &[ServiceSpec]) -> String {
             );
         }
     }
-    let mut backends: Vec<IpAddr> =
-        ports().flat_map(|(_, port)| [true, false].map(|v4| port.backend(v4))).flatten().map(|b| b.ip()).collect();
+    let mut backends: Vec<IpAddr> = ports()
+        .flat_map(|(_, port)| [true, false].map(|v4| port.backend(v4)))
+        .flatten()
+        .map(|b| b.ip())
+        .collect();
     backends.sort_unstable();
     backends.dedup();
     for address in backends {
         // A pod that reaches itself through its Service must see another source than itself.
         let family = if address.is_ipv4() { "ip" } else { "ip6" };
-        let _ =
-            writeln!(hairpins, "    ct status dnat {family} saddr {address} {family} daddr {address} masquerade");
+        let _ = writeln!(
+            hairpins,
+            "    ct status dnat {family} saddr {address} {family} daddr {address} masquerade"
+        );
     }
     let (beyond_v4, beyond_v6) = unmasqueraded(topology);
     format!(

@@ -42,16 +42,24 @@ impl NodeSpec {
     /// The address pods use as their gateway where the node has one in their range.
     pub fn gateways(&self) -> [IpAddr; 2] {
         let v6 = Ipv6Addr::from(u128::from(self.pods_v6.network()) | 1);
-        [Ipv4Addr::from(u32::from(self.pods_v4.network()) | 1).into(), v6.into()]
+        [
+            Ipv4Addr::from(u32::from(self.pods_v4.network()) | 1).into(),
+            v6.into(),
+        ]
     }
 }
 
 /// The two nodes of every lab.
-pub const NODES: [NodeSpec; 2] = [NodeSpec::numbered("node-a", 1), NodeSpec::numbered("node-b", 2)];
+pub const NODES: [NodeSpec; 2] = [
+    NodeSpec::numbered("node-a", 1),
+    NodeSpec::numbered("node-b", 2),
+];
 
 /// The outside host's own addresses.
-pub const OUTSIDE: (Ipv4Addr, Ipv6Addr) =
-    (Ipv4Addr::new(172, 30, 0, 100), Ipv6Addr::new(0xfd00, 0x172, 0x30, 0, 0, 0, 0, 0x100));
+pub const OUTSIDE: (Ipv4Addr, Ipv6Addr) = (
+    Ipv4Addr::new(172, 30, 0, 100),
+    Ipv6Addr::new(0xfd00, 0x172, 0x30, 0, 0, 0, 0, 0x100),
+);
 
 /// The addresses of Services.
 pub const SERVICES: (Ipv4Net, Ipv6Net) = (

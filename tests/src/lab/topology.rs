@@ -65,7 +65,10 @@ impl Topology {
             );
         } else {
             // An address of the range that no pod has must not go round by the default route.
-            let _ = write!(lines, "route add blackhole {pods_v4}\nroute add blackhole {pods_v6}\n");
+            let _ = write!(
+                lines,
+                "route add blackhole {pods_v4}\nroute add blackhole {pods_v6}\n"
+            );
         }
         if self == Self::Vxlan {
             let mac = mac(node, 2);
@@ -91,7 +94,11 @@ impl Topology {
                          neighbour add {hop} lladdr {mac} dev vxlan1 nud permanent\n",
                     );
                 } else {
-                    let hop = if range.addr().is_ipv4() { IpAddr::V4(peer.v4) } else { IpAddr::V6(peer.v6) };
+                    let hop = if range.addr().is_ipv4() {
+                        IpAddr::V4(peer.v4)
+                    } else {
+                        IpAddr::V6(peer.v6)
+                    };
                     let _ = writeln!(lines, "route add {range} via {hop}");
                 }
             }
@@ -105,7 +112,12 @@ impl Topology {
             return String::new();
         }
         others(node).fold(String::new(), |mut lines, peer| {
-            let _ = writeln!(lines, "fdb append {} dev vxlan1 dst {}", mac(peer, 2), peer.v4);
+            let _ = writeln!(
+                lines,
+                "fdb append {} dev vxlan1 dst {}",
+                mac(peer, 2),
+                peer.v4
+            );
             lines
         })
     }
@@ -160,7 +172,11 @@ impl Topology {
                     "address add {address}/{length} dev eth0{nodad}\nroute add default via {gateway}\n"
                 );
             } else {
-                let _ = writeln!(lines, "address add {} dev eth0{nodad}", host_prefix(*address));
+                let _ = writeln!(
+                    lines,
+                    "address add {} dev eth0{nodad}",
+                    host_prefix(*address)
+                );
                 lines.push_str(if address.is_ipv4() {
                     "route add 169.254.1.1 dev eth0 scope link\nroute add default via 169.254.1.1\n"
                 } else {

@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
-use netpol_tests::lab::{Lab, LabSpec, NODES, Place, PodSpec, Probe, ServicePort, ServiceSpec, Topology, Transport, privileged};
+use netpol_tests::lab::{
+    Lab, LabSpec, NODES, Place, PodSpec, Probe, ServicePort, ServiceSpec, Topology, Transport,
+    privileged,
+};
 use policy_compiler::model::Protocol;
 
-use crate::world::{addresses, check, build, FAR, NEAR};
+use crate::world::{FAR, NEAR, addresses, build, check};
 
 const SERVICE: [&str; 2] = ["10.96.0.1", "fd00:10:96::1"];
 const NODE_PORT: u16 = 30_080;
@@ -22,7 +25,12 @@ fn everything_reaches_everything() {
         for from in &places {
             for to in &places {
                 for &address in lab.host(to).expect("a place of the lab").addresses() {
-                    let all = [Transport::Tcp(80), Transport::Udp(53), Transport::Sctp(9000), Transport::Echo];
+                    let all = [
+                        Transport::Tcp(80),
+                        Transport::Udp(53),
+                        Transport::Sctp(9000),
+                        Transport::Echo,
+                    ];
                     probes.extend(all.map(|transport| Probe::new(from, address, transport)));
                 }
             }
@@ -42,14 +50,20 @@ fn lab_with_service(topology: Topology, backend: &str) -> Lab {
         protocol,
         port: 80,
         node_port: Some(NODE_PORT),
-        backends: addresses(backend).map(|address| (address, 8080).into()).to_vec(),
+        backends: addresses(backend)
+            .map(|address| (address, 8080).into())
+            .to_vec(),
     });
     let service = ServiceSpec {
         key: "conn/service".to_owned(),
         cluster_ips: SERVICE.map(|ip| ip.parse().expect("an address")).to_vec(),
         ports: ports.to_vec(),
     };
-    let spec = LabSpec { pods: pods.to_vec(), services: vec![service], outside: Vec::new() };
+    let spec = LabSpec {
+        pods: pods.to_vec(),
+        services: vec![service],
+        outside: Vec::new(),
+    };
     Lab::build(topology, spec).unwrap_or_else(|error| panic!("{topology}: {error}"))
 }
 
@@ -68,8 +82,15 @@ fn services_lead_to_their_backend() {
                     let all = [Transport::Tcp(80), Transport::Udp(80), Transport::Sctp(80)];
                     probes.extend(all.map(|transport| Probe::new(from, address, transport)));
                 }
-                for address in NODES.iter().flat_map(|node| [IpAddr::V4(node.v4), IpAddr::V6(node.v6)]) {
-                    let all = [Transport::Tcp(NODE_PORT), Transport::Udp(NODE_PORT), Transport::Sctp(NODE_PORT)];
+                for address in NODES
+                    .iter()
+                    .flat_map(|node| [IpAddr::V4(node.v4), IpAddr::V6(node.v6)])
+                {
+                    let all = [
+                        Transport::Tcp(NODE_PORT),
+                        Transport::Udp(NODE_PORT),
+                        Transport::Sctp(NODE_PORT),
+                    ];
                     probes.extend(all.map(|transport| Probe::new(from, address, transport)));
                 }
             }
@@ -87,32 +108,60 @@ fn source_addresses_are_those_of_a_real_cluster() {
     for topology in Topology::ALL {
         let mut lab = lab_with_service(topology, NEAR);
         let [a, b] = &NODES;
-        let outside = lab.host(&Place::Outside).expect("it is there").addresses().to_vec();
+        let outside = lab
+            .host(&Place::Outside)
+            .expect("it is there")
+            .addresses()
+            .to_vec();
         let [near, far] = [addresses(NEAR), addresses(FAR)];
         let mut rows: Vec<(Place, IpAddr, Transport, IpAddr)> = Vec::new();
         for ipv4 in [true, false] {
             let family = usize::from(!ipv4);
-            let (node_a, node_b): (IpAddr, IpAddr) =
-                if ipv4 { (a.v4.into(), b.v4.into()) } else { (a.v6.into(), b.v6.into()) };
+            let (node_a, node_b): (IpAddr, IpAddr) = if ipv4 {
+                (a.v4.into(), b.v4.into())
+            } else {
+                (a.v6.into(), b.v6.into())
+            };
             let service: IpAddr = SERVICE[family].parse().expect("an address");
             // Between pods nothing is translated, through a Service neither.
-            rows.push((Place::pod(FAR), near[family], Transport::Tcp(80), far[family]));
+            rows.push((
+                Place::pod(FAR),
+                near[family],
+                Transport::Tcp(80),
+                far[family],
+            ));
             rows.push((Place::pod(FAR), service, Transport::Tcp(80), far[family]));
             // Out of the cluster with the node's address.
-            rows.push((Place::pod(NEAR), outside[family], Transport::Tcp(80), node_a));
+            rows.push((
+                Place::pod(NEAR),
+                outside[family],
+                Transport::Tcp(80),
+                node_a,
+            ));
             rows.push((Place::pod(FAR), outside[family], Transport::Udp(53), node_b));
             // In from outside with the true one, unless by a node port of the other node.
-            rows.push((Place::Outside, near[family], Transport::Tcp(80), outside[family]));
+            rows.push((
+                Place::Outside,
+                near[family],
+                Transport::Tcp(80),
+                outside[family],
+            ));
             if topology != Topology::Vxlan {
                 rows.push((Place::Outside, node_b, Transport::Tcp(NODE_PORT), node_b));
                 rows.push((Place::pod(NEAR), node_b, Transport::Tcp(80), near[family]));
             }
         }
-        let probes: Vec<Probe> =
-            rows.iter().map(|(from, to, transport, _)| Probe::new(from, *to, *transport)).collect();
+        let probes: Vec<Probe> = rows
+            .iter()
+            .map(|(from, to, transport, _)| Probe::new(from, *to, *transport))
+            .collect();
         let outcomes = lab.probe(&probes).unwrap_or_else(|error| panic!("{error}"));
         for ((from, to, transport, source), outcome) in rows.iter().zip(outcomes) {
-            assert_eq!(outcome.arrived_from, Some(*source), "{topology}: {from} → {to} {transport}: {outcome}");
+            assert_eq!(
+                outcome.arrived_from,
+                Some(*source),
+                "{topology}: {from} → {to} {transport}: {outcome}"
+            );
         }
     }
 }

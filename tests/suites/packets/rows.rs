@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use netpol_tests::fixture::{Attempt, Expected, Fixture, Row};
-use netpol_tests::lab::{Expect, Lab, NODES, Outcome, Place, Probe, Topology, Transport, privileged};
+use netpol_tests::lab::{
+    Expect, Lab, NODES, Outcome, Place, Probe, Topology, Transport, privileged,
+};
 use policy_compiler::model::Protocol;
 use policy_compiler::verdict::{self, Endpoint};
 
@@ -34,8 +36,16 @@ fn run(test: &str, topology: Topology) {
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         panic!("fixtures:\n{}", errors.join("\n"))
     });
-    let wrong: Vec<String> = fixtures.iter().flat_map(|fixture| mismatches(topology, fixture)).collect();
-    assert!(wrong.is_empty(), "{} mismatches on {topology}:\n{}", wrong.len(), wrong.join("\n"));
+    let wrong: Vec<String> = fixtures
+        .iter()
+        .flat_map(|fixture| mismatches(topology, fixture))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "{} mismatches on {topology}:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 /// A probe and the row it stands for.
@@ -47,20 +57,33 @@ struct Try<'a> {
 
 impl Try<'_> {
     fn describe(&self, fixture: &Fixture, topology: Topology, outcome: &Outcome) -> String {
-        let source = self.probe.source.map_or(String::new(), |source| format!(" from {source}"));
+        let source = self
+            .probe
+            .source
+            .map_or(String::new(), |source| format!(" from {source}"));
         let Self { row, attempt, .. } = self;
-        format!("{}: {row} ({topology}, {}{source}): {outcome}", fixture.place_of(row), attempt.family)
+        format!(
+            "{}: {row} ({topology}, {}{source}): {outcome}",
+            fixture.place_of(row),
+            attempt.family
+        )
     }
 }
 
 /// What went wrong with one fixture, ready to print.
 fn mismatches(topology: Topology, fixture: &Fixture) -> Vec<String> {
     let spec = fixture.lab().without_contested_addresses();
-    let mut lab = Lab::build(topology, spec).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
+    let mut lab =
+        Lab::build(topology, spec).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
     let tries = tries(&lab, fixture);
 
-    let open: Vec<Probe> = tries.iter().map(|t| t.probe.clone().expect(Expect::Answer)).collect();
-    let outcomes = lab.probe(&open).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
+    let open: Vec<Probe> = tries
+        .iter()
+        .map(|t| t.probe.clone().expect(Expect::Answer))
+        .collect();
+    let outcomes = lab
+        .probe(&open)
+        .unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
     let mut wrong: Vec<String> = tries
         .iter()
         .zip(&outcomes)
@@ -73,13 +96,25 @@ fn mismatches(topology: Topology, fixture: &Fixture) -> Vec<String> {
 
     enforce(&mut lab, fixture);
     let probes: Vec<Probe> = tries.iter().map(|t| t.probe.clone()).collect();
-    let outcomes = lab.probe(&probes).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
+    let outcomes = lab
+        .probe(&probes)
+        .unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
     let mut involved = BTreeSet::new();
-    for (t, outcome) in tries.iter().zip(&outcomes).filter(|(t, outcome)| !outcome.is(t.probe.expect)) {
+    for (t, outcome) in tries
+        .iter()
+        .zip(&outcomes)
+        .filter(|(t, outcome)| !outcome.is(t.probe.expect))
+    {
         let verdict = verdict::judge(&fixture.snapshot, &t.attempt.flow);
         let verdict = verdict.to_string().replace('\n', "\n    ");
-        wrong.push(format!("{}\n    {verdict}", t.describe(fixture, topology, outcome)));
-        involved.extend([t.attempt.flow.source.address(), t.attempt.flow.destination.address()]);
+        wrong.push(format!(
+            "{}\n    {verdict}",
+            t.describe(fixture, topology, outcome)
+        ));
+        involved.extend([
+            t.attempt.flow.source.address(),
+            t.attempt.flow.destination.address(),
+        ]);
     }
     if !wrong.is_empty() {
         wrong.push(chains(&lab, &involved));
@@ -88,7 +123,7 @@ fn mismatches(topology: Topology, fixture: &Fixture) -> Vec<String> {
 }
 
 fn enforce(lab: &mut Lab, fixture: &Fixture) {
-    lab.load_rules(&fixture.snapshot)
+    lab.start_agents(&fixture.directory)
         .unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
 }
 
@@ -104,15 +139,28 @@ fn chains(lab: &Lab, involved: &BTreeSet<std::net::IpAddr>) -> String {
     let about: Vec<&str> = pods.iter().map(String::as_str).collect();
     let mut text = String::new();
     for node in &NODES {
-        let chains = lab.relevant_chains(node.name, &about).unwrap_or_else(|error| error.to_string());
+        let chains = lab
+            .relevant_chains(node.name, &about)
+            .unwrap_or_else(|error| error.to_string());
         let _ = write!(text, "{chains}");
     }
     text
 }
 
 fn tries<'a>(lab: &Lab, fixture: &'a Fixture) -> Vec<Try<'a>> {
-    let attempts = fixture.rows.iter().flat_map(|row| row.attempts.iter().map(move |attempt| (row, attempt)));
-    attempts.flat_map(|(row, attempt)| probes(lab, row, attempt).map(move |probe| Try { row, attempt, probe })).collect()
+    let attempts = fixture
+        .rows
+        .iter()
+        .flat_map(|row| row.attempts.iter().map(move |attempt| (row, attempt)));
+    attempts
+        .flat_map(|(row, attempt)| {
+            probes(lab, row, attempt).map(move |probe| Try {
+                row,
+                attempt,
+                probe,
+            })
+        })
+        .collect()
 }
 
 /// The row's request. From a node there are several: with the address the row means, and where it talks to a pod of
@@ -124,14 +172,25 @@ fn probes(lab: &Lab, row: &Row, attempt: &Attempt) -> impl Iterator<Item = Probe
         verdict::Transport::Port(Protocol::Sctp, port) => Transport::Sctp(port),
         verdict::Transport::Other => Transport::Echo,
     };
-    let expect = if row.expected == Expected::Allow { Expect::Answer } else { Expect::Silence };
+    let expect = if row.expected == Expected::Allow {
+        Expect::Answer
+    } else {
+        Expect::Silence
+    };
     let (from, sources) = match &attempt.flow.source {
         Endpoint::Node { name, address } => {
             let from = Place::node(name.as_str());
             let mut sources = vec![Some(*address)];
             if hosts(lab, &from, attempt.flow.destination.address()) {
-                let own = lab.host(&from).map(|host| host.addresses().to_vec()).unwrap_or_default();
-                sources = own.into_iter().filter(|a| a.is_ipv4() == address.is_ipv4()).map(Some).collect();
+                let own = lab
+                    .host(&from)
+                    .map(|host| host.addresses().to_vec())
+                    .unwrap_or_default();
+                sources = own
+                    .into_iter()
+                    .filter(|a| a.is_ipv4() == address.is_ipv4())
+                    .map(Some)
+                    .collect();
                 sources.push(None);
             }
             (from, sources)
@@ -144,12 +203,14 @@ fn probes(lab: &Lab, row: &Row, attempt: &Attempt) -> impl Iterator<Item = Probe
         }
     };
     let dial = attempt.dial;
-    sources
-        .into_iter()
-        .map(move |source| Probe { source, ..Probe::new(&from, dial, transport).expect(expect) })
+    sources.into_iter().map(move |source| Probe {
+        source,
+        ..Probe::new(&from, dial, transport).expect(expect)
+    })
 }
 
 /// Whether `address` is one of the node's own pods'.
 fn hosts(lab: &Lab, node: &Place, address: std::net::IpAddr) -> bool {
-    lab.owner(address).is_some_and(|place| lab.node_of(place).as_ref() == Some(node))
+    lab.owner(address)
+        .is_some_and(|place| lab.node_of(place).as_ref() == Some(node))
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use netpol_tests::control_plane::{ControlPlane, namespace, pod, policy};
+use netpol_tests::control_plane::{ControlPlane, ControlPlaneError, namespace, pod, policy};
 use netpol_tests::lab::privileged;
 use policy_compiler::decode::{self, Decoded};
 use policy_compiler::model::{ObjectKey, Pod, Snapshot};
@@ -85,17 +85,8 @@ fn check(control_plane: &ControlPlane, case: &Path) -> Result<(), String> {
             decode::policy,
         )?);
     }
-    // Cases use the same names of namespaces.
-    for name in expected
-        .snapshot
-        .namespaces
-        .keys()
-        .filter(|name| !name.as_str().starts_with("kube-"))
-    {
-        control_plane
-            .delete(&namespace(name.as_str()))
-            .map_err(|error| format!("delete namespace {name}: {error}"))?;
-    }
+    clear(control_plane, &objects, &expected.snapshot)
+        .map_err(|error| format!("clearing up: {error}"))?;
     if expected.snapshot == stored {
         return Ok(());
     }
@@ -106,6 +97,30 @@ fn check(control_plane: &ControlPlane, case: &Path) -> Result<(), String> {
         "API server",
     )
     .to_string())
+}
+
+/// Makes room for the next case, which may use the same names and addresses.
+fn clear(
+    control_plane: &ControlPlane,
+    objects: &[Value],
+    snapshot: &Snapshot,
+) -> Result<(), ControlPlaneError> {
+    for object in objects
+        .iter()
+        .filter(|object| object["kind"] != "Namespace")
+    {
+        control_plane.delete(object)?;
+    }
+    // The API server's own namespaces may not be deleted.
+    let own = |name: &str| name == "default" || name.starts_with("kube-");
+    for name in snapshot
+        .namespaces
+        .keys()
+        .filter(|name| !own(name.as_str()))
+    {
+        control_plane.delete(&namespace(name.as_str()))?;
+    }
+    Ok(())
 }
 
 fn read<T>(

@@ -1,7 +1,8 @@
 //! CIDRs in the forms that API servers accepted until 1.36, and that stored policies may still have.
 
+use netpol_tests::control_plane::policy;
 use netpol_tests::lab::privileged;
-use policy_compiler::decode;
+use policy_compiler::decode::{self, Decoded};
 use policy_compiler::model::{Peers, Policy};
 use serde_json::{Value, json};
 
@@ -23,6 +24,7 @@ fn blocks_of_old_servers_are_understood() {
         for except in manifests::cidrs() {
             blocks.push(json!({"cidr": "0.0.0.0/0", "except": [except]}));
             blocks.push(json!({"cidr": "::/0", "except": [except]}));
+            blocks.push(json!({"cidr": "::ffff:10.0.0.0/103", "except": [except]}));
             blocks.push(json!({"cidr": "010.0.0.7/7", "except": ["10.9.0.0/16", except]}));
         }
         let disagreements: Vec<String> = blocks
@@ -42,6 +44,52 @@ fn blocks_of_old_servers_are_understood() {
         assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
         assert!(blocks.len() > 100);
     });
+}
+
+/// Semantics rule E4: what such a server has stored, today's server still serves and lets change in other ways; it is
+/// enforced, and reported because nobody could write it today.
+#[test]
+fn stored_blocks_of_old_servers_stay_in_force() {
+    if !privileged("stored_blocks_of_old_servers_stay_in_force") {
+        return;
+    }
+    with_control_plane(
+        |options| options,
+        |control_plane| {
+            let block = json!({"cidr": "010.0.0.7/8", "except": ["::ffff:10.1.0.0/112"]});
+            let mut old = policy(
+                "default",
+                "old",
+                json!({"ingress": [{"from": [{"ipBlock": block}]}], "policyTypes": ["Ingress"]}),
+            );
+            old["metadata"]["uid"] = json!("7f4b5a04-7d1f-4f0c-9d7e-2b8a3f0c1d2e");
+            old["metadata"]["creationTimestamp"] = json!("2019-01-01T00:00:00Z");
+            control_plane
+                .store("/registry/networkpolicies/default/old", &old)
+                .expect("stored");
+            let stored = control_plane
+                .merge(&old, &json!({"metadata": {"labels": {"touched": "yes"}}}))
+                .expect("an update");
+            let Decoded { object, errors } = decode::policy(&stored);
+            let paths: Vec<String> = errors.iter().map(|error| error.path.to_string()).collect();
+            let at = "spec.ingress[0].from[0].ipBlock";
+            assert_eq!(paths, [format!("{at}.cidr"), format!("{at}.except[0]")]);
+            let rules = object.expect("a named policy").ingress.expect("isolated");
+            let Peers::OneOf(peers) = &rules[0].peers else {
+                panic!("anyone may connect")
+            };
+            assert_eq!(
+                peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                ["ipBlock 10.0.0.0/8 except 10.1.0.0/16"]
+            );
+            let mut new = old.clone();
+            new["metadata"] = json!({"name": "new", "namespace": "default"});
+            assert!(
+                control_plane.create(&new).is_err(),
+                "a new policy of the same spec is refused"
+            );
+        },
+    );
 }
 
 fn has_peer(policy: &Policy) -> bool {

@@ -42,46 +42,50 @@ fn dry_run(control_plane: &ControlPlane, manifest: &Value) -> Result<Value, Cont
     )
 }
 
-/// What the API server and the decoder do not agree on, in words.
-fn disagreement(control_plane: &ControlPlane, manifest: &Value) -> Option<String> {
+/// Whether both accept a manifest; what they do not agree on, in words.
+fn compare(control_plane: &ControlPlane, manifest: &Value) -> Result<bool, String> {
     let ours = decode::policy(manifest);
     let errors: Vec<String> = ours.errors.iter().map(ToString::to_string).collect();
     match dry_run(control_plane, manifest) {
         Ok(stored) => {
             if !errors.is_empty() {
-                return Some(format!("accepted, but we say {errors:?}"));
+                return Err(format!("accepted, but we say {errors:?}"));
             }
             let theirs = decode::policy(&stored);
             if !theirs.errors.is_empty() {
-                return Some(format!(
+                return Err(format!(
                     "stored as {stored}, of which we say {:?}",
                     theirs.errors
                 ));
             }
-            (theirs.object != ours.object)
-                .then(|| format!("{:#?}\nis stored as\n{:#?}", ours.object, theirs.object))
+            if theirs.object != ours.object {
+                return Err(format!(
+                    "{:#?}\nis stored as\n{:#?}",
+                    ours.object, theirs.object
+                ));
+            }
+            Ok(true)
         }
         Err(ControlPlaneError::Refused(status)) => {
             if errors.is_empty() {
-                return Some(format!("refused: {} {}", status.code, status.message));
+                return Err(format!("refused: {} {}", status.code, status.message));
             }
             let paths: Vec<String> = ours
                 .errors
                 .iter()
                 .map(|error| error.path.to_string())
                 .collect();
-            let missed: Vec<String> = refused_fields(&status)
-                .into_iter()
-                .filter(|field| !paths.iter().any(|path| is_at(path, field)))
-                .collect();
-            (!missed.is_empty()).then(|| {
-                format!(
+            let mut missed = refused_fields(&status);
+            missed.retain(|field| !paths.iter().any(|path| is_at(path, field)));
+            if !missed.is_empty() {
+                return Err(format!(
                     "refused for {missed:?}, we say {errors:?}\n{}",
                     status.message
-                )
-            })
+                ));
+            }
+            Ok(false)
         }
-        Err(error) => Some(error.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -113,20 +117,27 @@ fn is_at(ours: &str, theirs: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
+/// Compares all manifests, of which a good part must be accepted and a good part refused to mean anything.
 fn assert_agreement(control_plane: &ControlPlane, manifests: &[Value]) {
-    let disagreements: Vec<String> = manifests
-        .iter()
-        .filter_map(|manifest| {
-            disagreement(control_plane, manifest)
-                .map(|problem| format!("{manifest}\n    {problem}"))
-        })
-        .collect();
-    let count = disagreements.len();
+    let mut disagreements = Vec::new();
+    let mut accepted = 0;
+    for manifest in manifests {
+        match compare(control_plane, manifest) {
+            Ok(by_both) => accepted += usize::from(by_both),
+            Err(problem) => disagreements.push(format!("{manifest}\n    {problem}")),
+        }
+    }
+    let all = manifests.len();
     assert!(
-        count == 0,
-        "{count} of {} manifests:\n{}",
-        manifests.len(),
+        disagreements.is_empty(),
+        "{} of {all} manifests:\n{}",
+        disagreements.len(),
         disagreements.join("\n")
+    );
+    println!("{accepted} of {all} manifests accepted by both");
+    assert!(
+        accepted > all / 10 && accepted < all * 9 / 10,
+        "{accepted} of {all}"
     );
 }
 

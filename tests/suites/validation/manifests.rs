@@ -1,5 +1,6 @@
 //! Policies, good and bad, one fault each or a few that meet.
 
+use netpol_tests::control_plane::policy;
 use serde_json::{Value, json};
 
 /// All rows as whole manifests in namespace `shop`.
@@ -63,12 +64,7 @@ pub(crate) fn full() -> Value {
 }
 
 fn with_spec(spec: Value) -> Value {
-    json!({
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": "p", "namespace": "shop"},
-        "spec": spec,
-    })
+    policy("shop", "p", spec)
 }
 
 /// Semantics rules A1, A7 to A11, B1 to B4.

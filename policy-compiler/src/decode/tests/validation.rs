@@ -338,6 +338,10 @@ fn metadata() {
         &["apiVersion", "kind"],
     );
     assert_paths(
+        &json!({"kind": "", "apiVersion": null, "metadata": {"name": "a"}}),
+        &[],
+    );
+    assert_paths(
         &json!({"metadata": {"name": "a"}, "status": {}}),
         &["status"],
     );
