@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 
 use policy_compiler::model::Protocol;
-use policy_compiler::ruleset::{AddressMatch, Chain, Element, Family, Hook, Ident, Match, Rule, Ruleset, Side, Verdict};
+use policy_compiler::ruleset::{
+    AddressMatch, Chain, Element, Family, Hook, Ident, Match, Rule, Ruleset, Side, Verdict,
+};
 use policy_compiler::verdict::{Flow, Transport};
 
 /// A packet at a hook.
@@ -51,7 +53,11 @@ const DEEPEST_JUMP: usize = 16;
 ///
 /// On a ruleset the kernel would refuse: a chain or set that is not there, or jumps that go too deep.
 pub fn run(ruleset: &Ruleset, hook: Hook, packet: &Packet) -> Outcome {
-    let Some(base) = ruleset.chains.values().find(|chain| chain.hook == Some(hook)) else {
+    let Some(base) = ruleset
+        .chains
+        .values()
+        .find(|chain| chain.hook == Some(hook))
+    else {
         return Outcome::Accepted;
     };
     // Every base chain has policy accept.
@@ -62,10 +68,17 @@ pub fn run(ruleset: &Ruleset, hook: Hook, packet: &Packet) -> Outcome {
 fn walk(ruleset: &Ruleset, chain: &Chain, packet: &Packet, depth: usize) -> Option<Outcome> {
     assert!(depth < DEEPEST_JUMP, "jumps go too deep");
     let enter = |name: &Ident| {
-        let chain = ruleset.chains.get(name).unwrap_or_else(|| panic!("no chain {name}"));
+        let chain = ruleset
+            .chains
+            .get(name)
+            .unwrap_or_else(|| panic!("no chain {name}"));
         walk(ruleset, chain, packet, depth + 1)
     };
-    for rule in chain.rules.iter().filter(|rule| holds(ruleset, rule, packet)) {
+    for rule in chain
+        .rules
+        .iter()
+        .filter(|rule| holds(ruleset, rule, packet))
+    {
         match &rule.verdict {
             Verdict::Accept => return Some(Outcome::Accepted),
             Verdict::CountAndDrop => return Some(Outcome::Dropped),
@@ -76,7 +89,10 @@ fn walk(ruleset: &Ruleset, chain: &Chain, packet: &Packet, depth: usize) -> Opti
                 }
             }
             Verdict::AddressMap(family, side, map) => {
-                let map = ruleset.maps.get(map).unwrap_or_else(|| panic!("no map {map}"));
+                let map = ruleset
+                    .maps
+                    .get(map)
+                    .unwrap_or_else(|| panic!("no map {map}"));
                 assert_eq!(map.family, *family, "a map of the other family");
                 if let Some(target) = map.elements.get(&address(packet, *side)) {
                     return enter(target);
@@ -98,7 +114,9 @@ fn holds(ruleset: &Ruleset, rule: &Rule, packet: &Packet) -> bool {
     rule.matches.iter().all(|condition| match condition {
         Match::Tracked | Match::NeighbourDiscovery => false,
         Match::SourceIsLocal => packet.source_is_local,
-        Match::Address(side, AddressMatch::In(network)) => network.contains(&address(packet, *side)),
+        Match::Address(side, AddressMatch::In(network)) => {
+            network.contains(&address(packet, *side))
+        }
         Match::Address(side, AddressMatch::NotIn(network)) => {
             let address = address(packet, *side);
             // nft tests the family first: a packet of the other one matches neither way.
@@ -109,12 +127,15 @@ fn holds(ruleset: &Ruleset, rule: &Rule, packet: &Packet) -> bool {
             Family::of(address) == *family && set_holds(ruleset, set, &Element::Address(address))
         }
         Match::Protocol(protocol) => port_of(packet, *protocol).is_some(),
-        Match::Port(protocol, ranges) => {
-            port_of(packet, *protocol).is_some_and(|port| ranges.iter().any(|range| range.contains(port)))
-        }
+        Match::Port(protocol, ranges) => port_of(packet, *protocol)
+            .is_some_and(|port| ranges.iter().any(|range| range.contains(port))),
         Match::NamedPort(family, protocol, set) => port_of(packet, *protocol).is_some_and(|port| {
             Family::of(packet.destination) == *family
-                && set_holds(ruleset, set, &Element::AddressPort(packet.destination, port))
+                && set_holds(
+                    ruleset,
+                    set,
+                    &Element::AddressPort(packet.destination, port),
+                )
         }),
     })
 }
@@ -127,9 +148,14 @@ fn port_of(packet: &Packet, protocol: Protocol) -> Option<u16> {
 }
 
 fn set_holds(ruleset: &Ruleset, set: &Ident, wanted: &Element) -> bool {
-    let set = ruleset.sets.get(set).unwrap_or_else(|| panic!("no set {set}"));
+    let set = ruleset
+        .sets
+        .get(set)
+        .unwrap_or_else(|| panic!("no set {set}"));
     let in_range = |address: IpAddr| {
-        set.elements.iter().any(|element| matches!(element, Element::Range(a, b) if (*a..=*b).contains(&address)))
+        set.elements
+            .iter()
+            .any(|element| matches!(element, Element::Range(a, b) if (*a..=*b).contains(&address)))
     };
     match wanted {
         Element::Address(address) => set.elements.contains(wanted) || in_range(*address),

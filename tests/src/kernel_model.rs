@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use policy_compiler::ruleset::{Chain, Ident, Operation, Rule, Ruleset, Set, Transaction, Verdict, VerdictMap};
+use policy_compiler::ruleset::{
+    Chain, Ident, Operation, Rule, Ruleset, Set, Transaction, Verdict, VerdictMap,
+};
 
 /// Commits `transaction`, or says which command is refused and why. On refusal the table is left half done; the caller
 /// is about to fail anyway.
@@ -34,16 +36,35 @@ fn apply(table: &mut Option<Ruleset>, operation: &Operation) -> Result<(), &'sta
     let table = table.as_mut().ok_or("no table")?;
     match operation {
         Operation::AddSet(name, key, comment) => {
-            let set = Set { key: *key, comment: comment.clone(), elements: BTreeSet::new() };
-            table.sets.insert(name.clone(), set).map_or(Ok(()), |_| Err("the set is there"))
+            let set = Set {
+                key: *key,
+                comment: comment.clone(),
+                elements: BTreeSet::new(),
+            };
+            table
+                .sets
+                .insert(name.clone(), set)
+                .map_or(Ok(()), |_| Err("the set is there"))
         }
         Operation::AddMap(name, family) => {
-            let map = VerdictMap { family: *family, elements: [].into() };
-            table.maps.insert(name.clone(), map).map_or(Ok(()), |_| Err("the map is there"))
+            let map = VerdictMap {
+                family: *family,
+                elements: [].into(),
+            };
+            table
+                .maps
+                .insert(name.clone(), map)
+                .map_or(Ok(()), |_| Err("the map is there"))
         }
         Operation::AddChain(name, hook) => {
-            let chain = Chain { hook: *hook, rules: Vec::new() };
-            table.chains.insert(name.clone(), chain).map_or(Ok(()), |_| Err("the chain is there"))
+            let chain = Chain {
+                hook: *hook,
+                rules: Vec::new(),
+            };
+            table
+                .chains
+                .insert(name.clone(), chain)
+                .map_or(Ok(()), |_| Err("the chain is there"))
         }
         Operation::FlushChain(name) => {
             table.chains.get_mut(name).ok_or("no chain")?.rules.clear();
@@ -56,35 +77,65 @@ fn apply(table: &mut Option<Ruleset>, operation: &Operation) -> Result<(), &'sta
         }
         Operation::DeleteElements(name, elements) => {
             let set = table.sets.get_mut(name).ok_or("no set")?;
-            elements.iter().all(|element| set.elements.remove(element)).then_some(()).ok_or("no such element")
+            elements
+                .iter()
+                .all(|element| set.elements.remove(element))
+                .then_some(())
+                .ok_or("no such element")
         }
         Operation::AddElements(name, elements) => {
             let set = table.sets.get_mut(name).ok_or("no set")?;
-            elements.iter().all(|element| set.elements.insert(*element)).then_some(()).ok_or("the element is there")
+            elements
+                .iter()
+                .all(|element| set.elements.insert(*element))
+                .then_some(())
+                .ok_or("the element is there")
         }
         Operation::DeleteMapElements(name, elements) => {
             let map = table.maps.get_mut(name).ok_or("no map")?;
-            let delete = |(address, chain): &_| map.elements.remove(address).as_ref() == Some(chain);
-            elements.iter().all(delete).then_some(()).ok_or("no such entry")
+            let delete =
+                |(address, chain): &_| map.elements.remove(address).as_ref() == Some(chain);
+            elements
+                .iter()
+                .all(delete)
+                .then_some(())
+                .ok_or("no such entry")
         }
         Operation::AddMapElements(name, elements) => {
-            if !elements.iter().all(|(_, chain)| table.chains.contains_key(chain)) {
+            if !elements
+                .iter()
+                .all(|(_, chain)| table.chains.contains_key(chain))
+            {
                 return Err("no chain");
             }
             let map = table.maps.get_mut(name).ok_or("no map")?;
-            let mut add = |(address, chain): &(_, Ident)| map.elements.insert(*address, chain.clone()).is_none();
-            elements.iter().all(&mut add).then_some(()).ok_or("the entry is there")
+            let mut add = |(address, chain): &(_, Ident)| {
+                map.elements.insert(*address, chain.clone()).is_none()
+            };
+            elements
+                .iter()
+                .all(&mut add)
+                .then_some(())
+                .ok_or("the entry is there")
         }
         Operation::DeleteChain(name) => delete_chain(table, name),
         Operation::DeleteSet(name) => {
-            if table.chains.values().any(|chain| chain.sets().any(|set| set == name)) {
+            if table
+                .chains
+                .values()
+                .any(|chain| chain.sets().any(|set| set == name))
+            {
                 return Err("the set is in use");
             }
             table.sets.remove(name).map(|_| ()).ok_or("no set")
         }
         Operation::DeleteMap(name) => {
             let uses = |rule: &Rule| matches!(&rule.verdict, Verdict::AddressMap(_, _, map) if map == name);
-            if table.chains.values().any(|chain| chain.rules.iter().any(uses)) {
+            if table
+                .chains
+                .values()
+                .any(|chain| chain.rules.iter().any(uses))
+            {
                 return Err("the map is in use");
             }
             table.maps.remove(name).map(|_| ()).ok_or("no map")
@@ -94,8 +145,14 @@ fn apply(table: &mut Option<Ruleset>, operation: &Operation) -> Result<(), &'sta
 }
 
 fn add_rule(table: &mut Ruleset, name: &Ident, rule: &Rule) -> Result<(), &'static str> {
-    let alone = Chain { hook: None, rules: vec![rule.clone()] };
-    if !alone.targets().all(|target| table.chains.contains_key(target)) {
+    let alone = Chain {
+        hook: None,
+        rules: vec![rule.clone()],
+    };
+    if !alone
+        .targets()
+        .all(|target| table.chains.contains_key(target))
+    {
         return Err("no chain to go to");
     }
     if !alone.sets().all(|set| table.sets.contains_key(set)) {
@@ -104,13 +161,24 @@ fn add_rule(table: &mut Ruleset, name: &Ident, rule: &Rule) -> Result<(), &'stat
     if matches!(&rule.verdict, Verdict::AddressMap(_, _, map) if !table.maps.contains_key(map)) {
         return Err("no map");
     }
-    table.chains.get_mut(name).ok_or("no chain")?.rules.push(rule.clone());
+    table
+        .chains
+        .get_mut(name)
+        .ok_or("no chain")?
+        .rules
+        .push(rule.clone());
     Ok(())
 }
 
 fn delete_chain(table: &mut Ruleset, name: &Ident) -> Result<(), &'static str> {
-    let jumped_to = table.chains.values().any(|chain| chain.targets().any(|target| target == name));
-    let mapped_to = table.maps.values().any(|map| map.elements.values().any(|chain| chain == name));
+    let jumped_to = table
+        .chains
+        .values()
+        .any(|chain| chain.targets().any(|target| target == name));
+    let mapped_to = table
+        .maps
+        .values()
+        .any(|map| map.elements.values().any(|chain| chain == name));
     if jumped_to || mapped_to {
         return Err("the chain is in use");
     }

@@ -45,7 +45,8 @@ fn node_a_gets_the_expected_script() {
         let file = fixture.directory.join("expected.nft");
         let script = compile(&fixture.snapshot, &NodeScope::Node(name("node-a"))).to_string();
         if update {
-            std::fs::write(&file, script).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            std::fs::write(&file, script)
+                .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             continue;
         }
         let expected = std::fs::read_to_string(&file).unwrap_or_default();
@@ -66,7 +67,8 @@ fn nft_accepts_every_expected_script() {
     let netns = Netns::new("goldens").unwrap_or_else(|error| panic!("{error}"));
     for fixture in fixtures() {
         let file = fixture.directory.join("expected.nft");
-        let script = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let script = std::fs::read_to_string(&file)
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         if let Err(error) = netns.run(&["nft", "-c", "-f", "-"], &script) {
             panic!("{}: {error}", file.display());
         }

@@ -14,6 +14,8 @@ mod icmp_errors;
 mod lifecycle;
 #[path = "packets/live.rs"]
 mod live;
+#[path = "packets/node_ports.rs"]
+mod node_ports;
 #[path = "packets/rows.rs"]
 mod rows;
 #[path = "packets/tricks.rs"]

@@ -2,8 +2,8 @@
 
 use netpol_tests::cluster::Cluster;
 use netpol_tests::interpreter::{Outcome, Packet, run};
-use netpol_tests::worlds::{NODES, all_flows, history, name, scope};
 use netpol_tests::kernel_model;
+use netpol_tests::worlds::{NODES, all_flows, history, name, scope};
 use policy_compiler::compile::compile;
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::{NodeScope, Snapshot};

@@ -115,8 +115,19 @@ impl Agent {
         info!(version = env!("CARGO_PKG_VERSION"), %node, listen = %server.address()?, "netpol agent starts");
         tokio::spawn(server.run());
         let source = self.source(&telemetry).await?;
-        let timing = Timing { debounce: self.debounce, max_delay: self.max_delay };
-        enforce(source, dataplane, NodeScope::Node(node), timing, telemetry, shutdown).await?;
+        let timing = Timing {
+            debounce: self.debounce,
+            max_delay: self.max_delay,
+        };
+        enforce(
+            source,
+            dataplane,
+            NodeScope::Node(node),
+            timing,
+            telemetry,
+            shutdown,
+        )
+        .await?;
         info!("stopped; the rules stay in the kernel (`netpol cleanup` removes them)");
         Ok(())
     }
@@ -129,13 +140,20 @@ impl Agent {
                     .to_owned(),
             ));
         };
-        Name::parse(name).map_err(|error| Failure::because(format!("--node-name {name:?}: {error}")))
+        Name::parse(name)
+            .map_err(|error| Failure::because(format!("--node-name {name:?}: {error}")))
     }
 
-    async fn source(&self, telemetry: &Telemetry) -> Result<futures::stream::BoxStream<'static, Update>, Failure> {
+    async fn source(
+        &self,
+        telemetry: &Telemetry,
+    ) -> Result<futures::stream::BoxStream<'static, Update>, Failure> {
         if let Some(folder) = &self.manifests {
             info!(folder = %folder.display(), "watching manifests");
-            return Ok(boxed(source::watch_folder(folder.clone(), telemetry.clone())));
+            return Ok(boxed(source::watch_folder(
+                folder.clone(),
+                telemetry.clone(),
+            )));
         }
         let config = self.cluster()?;
         let client = source::connect(&config).await?;
@@ -144,7 +162,10 @@ impl Agent {
 
     fn cluster(&self) -> Result<ClusterConfig, Failure> {
         let has = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
-        let kubeconfig = ClusterConfig::Kubeconfig { file: self.kubeconfig.clone(), context: self.context.clone() };
+        let kubeconfig = ClusterConfig::Kubeconfig {
+            file: self.kubeconfig.clone(),
+            context: self.context.clone(),
+        };
         if self.kubeconfig.is_some() || self.context.is_some() {
             Ok(kubeconfig)
         } else if has("KUBERNETES_SERVICE_HOST") {
@@ -162,21 +183,29 @@ impl Agent {
     fn start_log(&self) -> Result<(), Failure> {
         // A bare level is about netpol. kube tells of each failed request too; here that is told in proportion.
         let directives = match self.log_level.parse::<LevelFilter>() {
-            Ok(level) => format!("warn,kube_runtime=error,kube_client=error,netpol_agent={level}"),
+            Ok(level) => format!("warn,kube_runtime=error,kube_client=off,netpol_agent={level}"),
             Err(_) => self.log_level.clone(),
         };
-        let filter = EnvFilter::try_new(directives)
-            .map_err(|error| Failure::because(format!("--log-level {:?}: {error}", self.log_level)))?;
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+        let filter = EnvFilter::try_new(directives).map_err(|error| {
+            Failure::because(format!("--log-level {:?}: {error}", self.log_level))
+        })?;
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr);
         match self.log_format {
-            LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).with_target(false).init(),
+            LogFormat::Text => log
+                .with_ansi(io::stderr().is_terminal())
+                .with_target(false)
+                .init(),
             LogFormat::Json => log.json().flatten_event(true).init(),
         }
         Ok(())
     }
 }
 
-fn boxed(source: impl Stream<Item = Update> + Send + 'static) -> futures::stream::BoxStream<'static, Update> {
+fn boxed(
+    source: impl Stream<Item = Update> + Send + 'static,
+) -> futures::stream::BoxStream<'static, Update> {
     source.boxed()
 }
 

@@ -21,9 +21,16 @@ impl Cleanup {
 
 /// Removes the table. A bare removal, not [`Transaction::remove`]: its failure is how one learns that there was none.
 async fn remove(dataplane: &mut impl Dataplane) -> Result<String, Failure> {
-    match dataplane.commit(&Transaction::new(vec![Operation::DeleteTable])).await {
-        Ok(()) => Ok(format!("removed table inet {TABLE}: this node enforces no policy any more\n")),
-        Err(DataplaneError::Refused { stderr, .. }) if stderr.contains("No such file or directory") => {
+    match dataplane
+        .commit(&Transaction::new(vec![Operation::DeleteTable]))
+        .await
+    {
+        Ok(()) => Ok(format!(
+            "removed table inet {TABLE}: this node enforces no policy any more\n"
+        )),
+        Err(DataplaneError::Refused { stderr, .. })
+            if stderr.contains("No such file or directory") =>
+        {
             Ok(format!("nothing to do: there is no table inet {TABLE}\n"))
         }
         Err(error) => Err(error.into()),
@@ -38,12 +45,22 @@ mod tests {
     #[tokio::test]
     async fn only_the_own_table_goes() {
         let mut memory = Memory::default();
-        let said = remove(&mut memory).await.map_err(|failure| format!("{failure:?}"));
-        assert_eq!(said.as_deref(), Ok("removed table inet netpol: this node enforces no policy any more\n"));
+        let said = remove(&mut memory)
+            .await
+            .map_err(|failure| format!("{failure:?}"));
+        assert_eq!(
+            said.as_deref(),
+            Ok("removed table inet netpol: this node enforces no policy any more\n")
+        );
         assert_eq!(memory.attempts(), ["delete table inet netpol\n"]);
         memory.fail_next("Error: Could not process rule: No such file or directory");
-        let said = remove(&mut memory).await.map_err(|failure| format!("{failure:?}"));
-        assert_eq!(said.as_deref(), Ok("nothing to do: there is no table inet netpol\n"));
+        let said = remove(&mut memory)
+            .await
+            .map_err(|failure| format!("{failure:?}"));
+        assert_eq!(
+            said.as_deref(),
+            Ok("nothing to do: there is no table inet netpol\n")
+        );
         memory.fail_next("Error: Device or resource busy");
         assert!(remove(&mut memory).await.is_err());
     }

@@ -58,11 +58,18 @@ impl Compile {
     pub(super) async fn run(self) -> Result<String, Failure> {
         let manifests = self.input.load().await?;
         let snapshot = &manifests.snapshot;
-        let pod = self.pod.as_ref().map(|key| find_pod(snapshot, key)).transpose()?;
+        let pod = self
+            .pod
+            .as_ref()
+            .map(|key| find_pod(snapshot, key))
+            .transpose()?;
         if let (Some(pod), Some(node)) = (pod, &self.node)
             && pod.node.as_ref() != Some(node)
         {
-            return Err(Failure::because(format!("pod {} does not run on node {node}", pod.key)));
+            return Err(Failure::because(format!(
+                "pod {} does not run on node {node}",
+                pod.key
+            )));
         }
         let scope = self.node.map_or(NodeScope::AllNodes, NodeScope::Node);
         if let Output::Summary = self.output {
@@ -73,7 +80,14 @@ impl Compile {
             ruleset = ruleset.only_pod(pod);
         }
         if ruleset.maps.values().all(|map| map.elements.is_empty()) {
-            let why = pod.map_or("no pod is isolated".to_owned(), |pod| format!("pod {} is not isolated", pod.key));
+            let why = match pod {
+                Some(pod) => format!("pod {} is not isolated", pod.key),
+                None if snapshot.pods.is_empty() => {
+                    "there are no pods (a Deployment is none; pods have addresses once they run)"
+                        .to_owned()
+                }
+                None => "no pod is isolated".to_owned(),
+            };
             remark(&format!("note: these rules let everything pass: {why}"));
         }
         Ok(match self.output {

@@ -25,9 +25,23 @@ mod tests {
     #[test]
     fn durations() {
         for (text, milliseconds) in [("50ms", 50), ("0ms", 0), ("2s", 2_000), ("1m", 60_000)] {
-            assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+            assert_eq!(
+                parse(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
         }
-        for text in ["", "5", "ms", "-1s", "1h", "1.5s", "99999999999999999999s", "18446744073709551615m", "2m "] {
+        for text in [
+            "",
+            "5",
+            "ms",
+            "-1s",
+            "1h",
+            "1.5s",
+            "99999999999999999999s",
+            "18446744073709551615m",
+            "2m ",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -38,11 +38,19 @@ impl End {
         if let Some(node) = text.strip_prefix("node:") {
             let (name, address) = match node.split_once('/') {
                 None => (node, None),
-                Some((name, address)) => {
-                    (name, Some(address.parse().map_err(|_| format!("{address:?} is not an IP address"))?))
-                }
+                Some((name, address)) => (
+                    name,
+                    Some(
+                        address
+                            .parse()
+                            .map_err(|_| format!("{address:?} is not an IP address"))?,
+                    ),
+                ),
             };
-            return Ok(Self::Node(Name::parse(name).map_err(|error| format!("the node's name {error}"))?, address));
+            return Ok(Self::Node(
+                Name::parse(name).map_err(|error| format!("the node's name {error}"))?,
+                address,
+            ));
         }
         text.parse().map(Self::Pod).map_err(|error| {
             format!("not an IP address nor node:NAME, and as NAMESPACE/POD: a name {error}")
@@ -53,10 +61,18 @@ impl End {
     pub(super) fn endpoints(&self, snapshot: &Snapshot) -> Result<Vec<Endpoint>, Failure> {
         match self {
             Self::Address(address) => Ok(vec![Endpoint::Address(*address)]),
-            Self::Node(name, Some(address)) => Ok(vec![Endpoint::Node { name: name.clone(), address: *address }]),
+            Self::Node(name, Some(address)) => Ok(vec![Endpoint::Node {
+                name: name.clone(),
+                address: *address,
+            }]),
             Self::Node(name, None) => {
                 let on_node = |pod: &&Pod| pod.host_network && pod.node.as_ref() == Some(name);
-                match snapshot.pods.values().filter(on_node).find(|pod| !pod.addresses.is_empty()) {
+                match snapshot
+                    .pods
+                    .values()
+                    .filter(on_node)
+                    .find(|pod| !pod.addresses.is_empty())
+                {
                     Some(pod) => Ok(node_endpoints(name, pod.addresses)),
                     None => Err(Failure::because(format!(
                         "the address of node {name} is not known: write node:{name}/ADDRESS (it can be told only from \
@@ -67,14 +83,21 @@ impl End {
             Self::Pod(key) => {
                 let pod = find_pod(snapshot, key)?;
                 if pod.phase.is_final() {
-                    return Err(Failure::because(format!("pod {key} has ended ({:?}): it has no connections", pod.phase)));
+                    return Err(Failure::because(format!(
+                        "pod {key} has ended ({:?}): it has no connections",
+                        pod.phase
+                    )));
                 }
                 if pod.addresses.is_empty() {
-                    return Err(Failure::because(format!("pod {key} has no address yet (status.podIPs)")));
+                    return Err(Failure::because(format!(
+                        "pod {key} has no address yet (status.podIPs)"
+                    )));
                 }
                 match (&pod.node, pod.host_network) {
                     (Some(node), true) => Ok(node_endpoints(node, pod.addresses)),
-                    (None, true) => Err(Failure::because(format!("pod {key} uses hostNetwork but has no spec.nodeName"))),
+                    (None, true) => Err(Failure::because(format!(
+                        "pod {key} uses hostNetwork but has no spec.nodeName"
+                    ))),
                     (_, false) => Ok(pod.addresses.iter().map(Endpoint::Address).collect()),
                 }
             }
@@ -83,7 +106,13 @@ impl End {
 }
 
 fn node_endpoints(name: &Name, addresses: PodAddresses) -> Vec<Endpoint> {
-    addresses.iter().map(|address| Endpoint::Node { name: name.clone(), address }).collect()
+    addresses
+        .iter()
+        .map(|address| Endpoint::Node {
+            name: name.clone(),
+            address,
+        })
+        .collect()
 }
 
 impl Port {
@@ -103,24 +132,38 @@ impl Port {
             Ok(number) => Ok(Self::Number(protocol, number)),
             Err(_) => PortName::parse(port)
                 .map(|name| Self::Named(protocol, name))
-                .map_err(|error| format!("{port:?} is no port number, and as a port's name it {error}")),
+                .map_err(|error| {
+                    format!("{port:?} is no port number, and as a port's name it {error}")
+                }),
         }
     }
 
     /// What a policy sees of it at `destination`.
-    pub(super) fn transport(&self, destination: &End, snapshot: &Snapshot) -> Result<Transport, Failure> {
+    pub(super) fn transport(
+        &self,
+        destination: &End,
+        snapshot: &Snapshot,
+    ) -> Result<Transport, Failure> {
         match self {
             Self::Icmp => Ok(Transport::Other),
             Self::Number(protocol, number) => Ok(Transport::Port(*protocol, *number)),
             Self::Named(protocol, name) => {
                 let End::Pod(key) = destination else {
-                    return Err(Failure::because(format!("port {name}: only a pod's ports have names; give the number")));
+                    return Err(Failure::because(format!(
+                        "port {name}: only a pod's ports have names; give the number"
+                    )));
                 };
-                let numbers: Vec<u16> = find_pod(snapshot, key)?.resolve_port(name, *protocol).collect();
+                let numbers: Vec<u16> = find_pod(snapshot, key)?
+                    .resolve_port(name, *protocol)
+                    .collect();
                 match *numbers {
                     [number] => Ok(Transport::Port(*protocol, number)),
-                    [] => Err(Failure::because(format!("pod {key} has no {protocol} port of the name {name}"))),
-                    _ => Err(Failure::because(format!("pod {key} has several ports of the name {name}: {numbers:?}"))),
+                    [] => Err(Failure::because(format!(
+                        "pod {key} has no {protocol} port of the name {name}"
+                    ))),
+                    _ => Err(Failure::because(format!(
+                        "pod {key} has several ports of the name {name}: {numbers:?}"
+                    ))),
                 }
             }
         }
@@ -130,7 +173,10 @@ impl Port {
 /// Gives each pod that has none an address that no rule singles out, so that manifests which were never applied can be
 /// asked about. Returns the pods.
 pub(super) fn give_addresses(snapshot: &mut Snapshot) -> Vec<(ObjectKey, IpAddr)> {
-    let without = snapshot.pods.values_mut().filter(|pod| !pod.phase.is_final() && pod.addresses.is_empty());
+    let without = snapshot
+        .pods
+        .values_mut()
+        .filter(|pod| !pod.phase.is_final() && pod.addresses.is_empty());
     // 240.0.0.0/4 is reserved: nobody's pod range, in nobody's ipBlock but 0.0.0.0/0.
     let given = without.zip(1_u32..).map(|(pod, number)| {
         let address = IpAddr::V4(Ipv4Addr::from_bits(0xf000_0000 | (number & 0x0fff_ffff)));
@@ -149,12 +195,18 @@ mod tests {
         let name = |text| Name::parse(text).expect("valid");
         let address = |text: &str| text.parse::<IpAddr>().expect("valid");
         let rows = [
-            ("shop/web", Some(End::Pod("shop/web".parse().expect("valid")))),
+            (
+                "shop/web",
+                Some(End::Pod("shop/web".parse().expect("valid"))),
+            ),
             ("web", Some(End::Pod("default/web".parse().expect("valid")))),
             ("10.0.0.1", Some(End::Address(address("10.0.0.1")))),
             ("fd00::1", Some(End::Address(address("fd00::1")))),
             ("node:a", Some(End::Node(name("a"), None))),
-            ("node:a/10.0.0.1", Some(End::Node(name("a"), Some(address("10.0.0.1"))))),
+            (
+                "node:a/10.0.0.1",
+                Some(End::Node(name("a"), Some(address("10.0.0.1")))),
+            ),
             ("node:a/b", None),
             ("node:", None),
             ("", None),
@@ -168,7 +220,8 @@ mod tests {
 
     #[test]
     fn ports() {
-        let named = |protocol, name| Some(Port::Named(protocol, PortName::parse(name).expect("valid")));
+        let named =
+            |protocol, name| Some(Port::Named(protocol, PortName::parse(name).expect("valid")));
         let rows = [
             ("tcp/80", Some(Port::Number(Protocol::Tcp, 80))),
             ("80", Some(Port::Number(Protocol::Tcp, 80))),

@@ -41,27 +41,47 @@ impl Explain {
     pub(super) async fn run(self) -> Result<String, Failure> {
         let mut snapshot = self.input.load().await?.snapshot;
         let given = give_addresses(&mut snapshot);
-        for (pod, address) in given.iter().filter(|(pod, _)| [&self.from, &self.to].contains(&&End::Pod(pod.clone()))) {
-            remark(&format!("note: pod {pod} has no address yet (status.podIPs); judged as if it had {address}"));
+        for (pod, address) in given
+            .iter()
+            .filter(|(pod, _)| [&self.from, &self.to].contains(&&End::Pod(pod.clone())))
+        {
+            remark(&format!(
+                "note: pod {pod} has no address yet (status.podIPs); judged as if it had {address}"
+            ));
         }
         let transport = self.port.transport(&self.to, &snapshot)?;
-        let pairs = pairs(&self.from.endpoints(&snapshot)?, &self.to.endpoints(&snapshot)?);
+        let pairs = pairs(
+            &self.from.endpoints(&snapshot)?,
+            &self.to.endpoints(&snapshot)?,
+        );
         if pairs.is_empty() {
             let problem = "the two ends have no address of the same family: there can be no connection between them";
             return Err(Failure::because(problem.to_owned()));
         }
         let judge = Judge::new(&snapshot);
-        let mut answers: Vec<(&str, String)> = pairs
-            .into_iter()
-            .map(|(source, destination)| {
-                let family = if source.address().is_ipv4() { "IPv4" } else { "IPv6" };
-                (family, judge.judge(&Flow { source, destination, transport }).to_string())
-            })
-            .collect();
+        let answers = pairs.into_iter().map(|(source, destination)| {
+            let family = if source.address().is_ipv4() {
+                "IPv4"
+            } else {
+                "IPv6"
+            };
+            let flow = Flow {
+                source,
+                destination,
+                transport,
+            };
+            (family, judge.judge(&flow).to_string())
+        });
+        let mut answers: Vec<(&str, String)> = answers.collect();
         answers.dedup_by(|second, first| second.1 == first.1);
         Ok(match &answers[..] {
             [(_, answer)] => format!("{answer}\n"),
-            answers => answers.iter().map(|(family, answer)| format!("{family}: {answer}\n")).collect(),
+            answers => {
+                let each = answers
+                    .iter()
+                    .map(|(family, answer)| format!("{family}: {answer}"));
+                format!("{}\n", each.collect::<Vec<_>>().join("\n"))
+            }
         })
     }
 }
@@ -69,6 +89,14 @@ impl Explain {
 /// The two ends in each address family that both have.
 fn pairs(sources: &[Endpoint], destinations: &[Endpoint]) -> Vec<(Endpoint, Endpoint)> {
     let same_family = |a: &Endpoint, b: &Endpoint| a.address().is_ipv4() == b.address().is_ipv4();
-    let with = |source: &Endpoint| destinations.iter().find(|d| same_family(source, d)).cloned();
-    sources.iter().filter_map(|source| Some((source.clone(), with(source)?))).collect()
+    let with = |source: &Endpoint| {
+        destinations
+            .iter()
+            .find(|d| same_family(source, d))
+            .cloned()
+    };
+    sources
+        .iter()
+        .filter_map(|source| Some((source.clone(), with(source)?)))
+        .collect()
 }

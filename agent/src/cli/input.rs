@@ -46,12 +46,20 @@ impl Input {
             let paths: Vec<PathBuf> = self.filenames.iter().chain(&self.paths).cloned().collect();
             return Ok(manifests::load(&paths)?);
         }
-        let Cluster { kubeconfig, context } = &self.cluster;
-        let config = ClusterConfig::Kubeconfig { file: kubeconfig.clone(), context: context.clone() };
+        let Cluster {
+            kubeconfig,
+            context,
+        } = &self.cluster;
+        let config = ClusterConfig::Kubeconfig {
+            file: kubeconfig.clone(),
+            context: context.clone(),
+        };
         let client = match source::connect(&config).await {
             Ok(client) => client,
             Err(error) if kubeconfig.is_none() && context.is_none() => {
-                return Err(Failure::because(format!("{NO_INPUT}\n(no cluster by default: {error})")));
+                return Err(Failure::because(format!(
+                    "{NO_INPUT}\n(no cluster by default: {error})"
+                )));
             }
             Err(error) => return Err(error.into()),
         };
@@ -59,7 +67,10 @@ impl Input {
         for problem in problems {
             remark(&format!("warning: {problem}"));
         }
-        Ok(Manifests { snapshot, ..Manifests::default() })
+        Ok(Manifests {
+            snapshot,
+            ..Manifests::default()
+        })
     }
 }
 
@@ -68,7 +79,9 @@ pub(super) fn find_pod<'a>(snapshot: &'a Snapshot, key: &ObjectKey) -> Result<&'
     snapshot.pods.get(key).ok_or_else(|| {
         let wanted = key.to_string();
         let names = snapshot.pods.keys().map(ToString::to_string);
-        let nearest = names.map(|name| (manifests::distance(&name, &wanted), name)).min();
+        let nearest = names
+            .map(|name| (manifests::distance(&name, &wanted), name))
+            .min();
         let hint = match nearest {
             Some((distance, name)) if distance <= 3 => format!("; did you mean {name}?"),
             Some(_) => format!("; there are {} other pods", snapshot.pods.len()),

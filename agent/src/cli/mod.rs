@@ -66,7 +66,9 @@ impl<E: std::error::Error> From<E> for Failure {
 /// Runs the program with the arguments it was started with. Exit codes: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
     let command = Cli::parse().command;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(command.run()),
         Err(error) => Err(Failure::because(format!("cannot start: {error}"))),
@@ -75,7 +77,11 @@ pub fn main() -> ExitCode {
         Ok(output) => print(&output),
         Err(Failure::Logged) => ExitCode::FAILURE,
         Err(Failure::Because(message)) => {
-            let prefix = if message.starts_with("error: ") { "" } else { "error: " };
+            let prefix = if message.starts_with("error: ") {
+                ""
+            } else {
+                "error: "
+            };
             // There is nowhere left to tell of a closed standard error.
             let _ = writeln!(io::stderr(), "{prefix}{message}");
             ExitCode::FAILURE
@@ -97,7 +103,10 @@ impl Command {
 
 fn print(output: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(output.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Ok(()) => ExitCode::SUCCESS,
         // `netpol compile | head` has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

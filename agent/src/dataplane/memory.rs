@@ -47,7 +47,10 @@ impl Dataplane for Memory {
         let mut state = self.state();
         state.attempts.push(script.clone());
         if let Some(stderr) = state.failures.pop_front() {
-            return Err(DataplaneError::Refused { stderr, culprit: None });
+            return Err(DataplaneError::Refused {
+                stderr,
+                culprit: None,
+            });
         }
         state.committed.push(script);
         Ok(())

@@ -13,7 +13,10 @@ pub use nft::NftProcess;
 /// Something that commits transactions atomically: all of one, or nothing.
 pub trait Dataplane {
     /// Commits a transaction.
-    fn commit(&mut self, transaction: &Transaction) -> impl Future<Output = Result<(), DataplaneError>>;
+    fn commit(
+        &mut self,
+        transaction: &Transaction,
+    ) -> impl Future<Output = Result<(), DataplaneError>>;
 }
 
 /// Why a transaction was not committed. Whatever was in the kernel before is still there.
@@ -37,7 +40,9 @@ pub enum DataplaneError {
         source: std::io::Error,
     },
     /// The kernel does not let this process change nftables.
-    #[error("not allowed to change nftables: run as root, or with the capability NET_ADMIN (`nft` said: {stderr})")]
+    #[error(
+        "not allowed to change nftables: run as root, or with the capability NET_ADMIN (`nft` said: {stderr})"
+    )]
     NotPermitted {
         /// What `nft` wrote.
         stderr: String,
@@ -47,11 +52,13 @@ pub enum DataplaneError {
     Refused {
         /// What `nft` wrote.
         stderr: String,
-        /// The line of the script that `nft` names, with its number.
+        /// The line of the script that `nft` names, with its number, unless `nft` has shown it itself.
         culprit: Option<String>,
     },
     /// `nft` did not finish; it was killed.
-    #[error("nft did not finish within {seconds} s and was killed; is another program holding nftables?")]
+    #[error(
+        "nft did not finish within {seconds} s and was killed; is another program holding nftables?"
+    )]
     TimedOut {
         /// How long it was waited for.
         seconds: u64,

@@ -3,7 +3,7 @@
 //! ```text
 //! source ──→ Compiler ──→ (wait until it is quiet) ──→ Transaction ──→ dataplane
 //!                ▲                                                        │
-//!                └── after a failure: the whole table, with growing pauses ◄
+//!                └── after a failure: the whole table, again and again   ◄
 //! ```
 //!
 //! Nothing is written before the source has said all there is, so that a restart never opens what was closed. Whatever
@@ -55,7 +55,11 @@ pub async fn enforce<D: Dataplane + 'static>(
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let due = if matches!(state, State::Idle(_)) { enforcer.due() } else { None };
+        let due = if matches!(state, State::Idle(_)) {
+            enforcer.due()
+        } else {
+            None
+        };
         tokio::select! {
             biased;
             () = &mut shutdown => return Ok(()),
@@ -110,7 +114,14 @@ struct Enforcer {
 impl Enforcer {
     fn new(scope: NodeScope, timing: Timing, telemetry: Telemetry) -> Self {
         let (compiler, schedule) = (Compiler::new(scope.clone()), Schedule::new(timing));
-        Self { scope, compiler, schedule, telemetry, synced: false, replace: true }
+        Self {
+            scope,
+            compiler,
+            schedule,
+            telemetry,
+            synced: false,
+            replace: true,
+        }
     }
 
     fn take(&mut self, update: Update) {
@@ -129,10 +140,15 @@ impl Enforcer {
 
     /// An agent with a mistyped node name would enforce nothing, and look well.
     fn warn_of_empty_node(&self) {
-        let NodeScope::Node(node) = &self.scope else { return };
+        let NodeScope::Node(node) = &self.scope else {
+            return;
+        };
         let pods = &self.compiler.snapshot().pods;
         if !pods.is_empty() && !pods.values().any(|pod| self.scope.is_local(pod)) {
-            let other = pods.values().find_map(|pod| pod.node.as_ref()).map(ToString::to_string);
+            let other = pods
+                .values()
+                .find_map(|pod| pod.node.as_ref())
+                .map(ToString::to_string);
             warn!(%node, other, "no pod runs on this node: is that its name? Another one is given in `other`");
         }
     }
@@ -144,18 +160,30 @@ impl Enforcer {
 
     /// Sends what has changed on its way.
     fn start<D: Dataplane + 'static>(&mut self, state: State<D>) -> State<D> {
-        let State::Idle(mut dataplane) = state else { return state };
+        let State::Idle(mut dataplane) = state else {
+            return state;
+        };
         self.schedule.started();
         self.telemetry.set_counts(self.counts());
         let change = self.compiler.take_transaction();
-        let transaction = if self.replace { Transaction::replace(self.compiler.ruleset()) } else { change };
+        let transaction = if self.replace {
+            Transaction::replace(self.compiler.ruleset())
+        } else {
+            change
+        };
         if transaction.is_empty() {
             return State::Idle(dataplane);
         }
         State::Committing(Box::pin(async move {
             let start = Instant::now();
             let result = dataplane.commit(&transaction).await;
-            (dataplane, Outcome { result, took: start.elapsed() })
+            (
+                dataplane,
+                Outcome {
+                    result,
+                    took: start.elapsed(),
+                },
+            )
         }))
     }
 
@@ -172,8 +200,9 @@ impl Enforcer {
                 }
             }
             Err(error) => {
-                self.replace = true;
-                let again_in = self.schedule.failed(Instant::now());
+                // A change may fail because the table is not what it is thought to be: writing it whole mends that.
+                let was_change = !std::mem::replace(&mut self.replace, true);
+                let again_in = self.schedule.failed(Instant::now(), was_change);
                 self.telemetry.commit_failed(took, &error.to_string());
                 error!(%error, ?again_in, "the rules could not be written; those in the kernel stay as they are");
             }
@@ -193,7 +222,12 @@ impl Enforcer {
 
 /// A pod that is isolated has a chain in each direction that it is isolated in.
 fn isolated_pods(ruleset: &Ruleset) -> usize {
-    let chains = ruleset.chains.keys().filter(|name| name.as_str().starts_with("pod/"));
-    let pods: BTreeSet<&str> = chains.filter_map(|name| Some(name.as_str().rsplit_once('/')?.0)).collect();
+    let chains = ruleset
+        .chains
+        .keys()
+        .filter(|name| name.as_str().starts_with("pod/"));
+    let pods: BTreeSet<&str> = chains
+        .filter_map(|name| Some(name.as_str().rsplit_once('/')?.0))
+        .collect();
     pods.len()
 }

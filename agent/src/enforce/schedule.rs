@@ -15,7 +15,10 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { debounce: Duration::from_millis(50), max_delay: Duration::from_millis(500) }
+        Self {
+            debounce: Duration::from_millis(50),
+            max_delay: Duration::from_millis(500),
+        }
     }
 }
 
@@ -34,7 +37,11 @@ pub(super) struct Schedule {
 
 impl Schedule {
     pub(super) fn new(timing: Timing) -> Self {
-        Self { timing, changed: None, failed: None }
+        Self {
+            timing,
+            changed: None,
+            failed: None,
+        }
     }
 
     pub(super) fn changed(&mut self, now: Instant) {
@@ -51,20 +58,27 @@ impl Schedule {
         self.failed = None;
     }
 
-    /// Returns the pause until the next attempt.
-    pub(super) fn failed(&mut self, now: Instant) -> Duration {
-        let pause = self.failed.map_or(FIRST_RETRY, |(_, pause)| (pause * 2).min(LAST_RETRY));
+    /// Returns the pause until the next attempt: none if that is `another` thing than what failed.
+    pub(super) fn failed(&mut self, now: Instant, another: bool) -> Duration {
+        let longer = |(_, pause): (Instant, Duration)| (pause * 2).clamp(FIRST_RETRY, LAST_RETRY);
+        let pause = if another {
+            Duration::ZERO
+        } else {
+            self.failed.map_or(FIRST_RETRY, longer)
+        };
         self.failed = Some((now, pause));
         pause
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
-        let change = self
-            .changed
-            .map(|(first, latest)| (latest + self.timing.debounce).min(first + self.timing.max_delay));
+        let change = self.changed.map(|(first, latest)| {
+            (latest + self.timing.debounce).min(first + self.timing.max_delay)
+        });
         match (change, self.failed) {
             // A change may be what mends it: the shortest pause will do.
-            (Some(change), Some((when, pause))) => Some(change.max(when + FIRST_RETRY).min(when + pause)),
+            (Some(change), Some((when, pause))) => {
+                Some(change.max(when + FIRST_RETRY).min(when + pause))
+            }
             (None, Some((when, pause))) => Some(when + pause),
             (change, None) => change,
         }
@@ -102,7 +116,10 @@ mod tests {
     fn failures_are_followed_by_growing_pauses() {
         let start = Instant::now();
         let mut schedule = Schedule::new(Timing::default());
-        let pauses: Vec<u64> = (0..7).map(|_| schedule.failed(start).as_secs()).collect();
+        assert_eq!(schedule.failed(start, true), Duration::ZERO);
+        assert_eq!(due(&schedule, start), Some(0));
+        let pauses = (0..7).map(|_| schedule.failed(start, false).as_secs());
+        let pauses: Vec<u64> = pauses.collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(due(&schedule, start), Some(30_000));
         schedule.changed(start + Duration::from_millis(100));

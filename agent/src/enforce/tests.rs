@@ -26,13 +26,26 @@ impl Bench {
         let (dataplane, telemetry) = (Memory::default(), Telemetry::default());
         let scope = NodeScope::Node(Name::parse("node-a").expect("valid"));
         let never = std::future::pending();
-        let work = enforce(source, dataplane.clone(), scope, Timing::default(), telemetry.clone(), never);
+        let work = enforce(
+            source,
+            dataplane.clone(),
+            scope,
+            Timing::default(),
+            telemetry.clone(),
+            never,
+        );
         spawn_local(async move { work.await.expect("the source does not end") });
-        Self { updates, dataplane, telemetry }
+        Self {
+            updates,
+            dataplane,
+            telemetry,
+        }
     }
 
     fn say(&self, update: Update) {
-        self.updates.unbounded_send(update).expect("the loop listens");
+        self.updates
+            .unbounded_send(update)
+            .expect("the loop listens");
     }
 
     /// An isolated pod of the node.
@@ -87,7 +100,10 @@ async fn nothing_is_written_before_everything_is_known() {
         pass(60).await;
         assert_eq!(bench.attempts(), 1);
         assert!(bench.telemetry.readiness().is_ok());
-        assert!(bench.dataplane.committed()[0].starts_with("add table inet netpol\ndelete table inet netpol\n"));
+        assert!(
+            bench.dataplane.committed()[0]
+                .starts_with("add table inet netpol\ndelete table inet netpol\n")
+        );
         assert!(bench.dataplane.committed()[0].contains("10.244.1.2"));
     })
     .await;
@@ -107,7 +123,10 @@ async fn many_changes_are_one_transaction() {
         // 400 ms of changes, none more than 50 ms after the one before: one transaction, and only of what changed.
         assert_eq!(bench.attempts(), 2);
         let change = bench.dataplane.committed()[1].clone();
-        assert!(change.contains("10.244.1.49") && !change.contains("delete table"), "{change}");
+        assert!(
+            change.contains("10.244.1.49") && !change.contains("delete table"),
+            "{change}"
+        );
     })
     .await;
 }
@@ -122,7 +141,11 @@ async fn changes_without_end_are_written_all_the_same() {
             bench.add_pod("web", &format!("10.244.1.{}", i % 250 + 1));
             pass(10).await;
         }
-        assert!((3..=4).contains(&(bench.attempts() - 1)), "{}", bench.attempts());
+        assert!(
+            (3..=4).contains(&(bench.attempts() - 1)),
+            "{}",
+            bench.attempts()
+        );
     })
     .await;
 }
@@ -134,7 +157,10 @@ async fn a_change_that_changes_no_rule_writes_nothing() {
         bench.add_all();
         pass(60).await;
         bench.add_pod("web", "10.244.1.2");
-        let gone = ObjectKey::new(Name::parse("x").expect("valid"), Name::parse("y").expect("valid"));
+        let gone = ObjectKey::new(
+            Name::parse("x").expect("valid"),
+            Name::parse("y").expect("valid"),
+        );
         bench.say(Update::Change(Event::PodDeleted(gone)));
         pass(60_000).await;
         assert_eq!(bench.attempts(), 1);
@@ -150,27 +176,48 @@ async fn after_a_failure_the_whole_table_is_written_anew() {
         pass(60).await;
         bench.dataplane.fail_next("no such chain");
         bench.dataplane.fail_next("still no such chain");
+        bench.dataplane.fail_next("still no such chain");
         bench.add_pod("db", "10.244.1.3");
         pass(60).await;
-        assert_eq!((bench.attempts(), bench.dataplane.committed().len()), (2, 1));
-        let reason = bench.telemetry.readiness().expect_err("not up to date").to_string();
-        assert!(reason.contains("no such chain") && reason.contains("stay in force"), "{reason}");
+        // The change failed, and so did the whole table at once thereafter.
+        assert_eq!(
+            (bench.attempts(), bench.dataplane.committed().len()),
+            (3, 1)
+        );
+        let reason = bench
+            .telemetry
+            .readiness()
+            .expect_err("not up to date")
+            .to_string();
+        assert!(
+            reason.contains("no such chain") && reason.contains("stay in force"),
+            "{reason}"
+        );
         // The pauses are one second and two.
         pass(1_000).await;
-        assert_eq!(bench.attempts(), 3);
+        assert_eq!(bench.attempts(), 4);
         pass(1_900).await;
-        assert_eq!(bench.attempts(), 3);
+        assert_eq!(bench.attempts(), 4);
         pass(200).await;
-        assert_eq!((bench.attempts(), bench.dataplane.committed().len()), (4, 2));
+        assert_eq!(
+            (bench.attempts(), bench.dataplane.committed().len()),
+            (5, 2)
+        );
         let whole = bench.dataplane.committed()[1].clone();
         assert!(whole.contains("delete table inet netpol\n"), "{whole}");
-        assert!(whole.contains("10.244.1.2") && whole.contains("10.244.1.3"), "{whole}");
+        assert!(
+            whole.contains("10.244.1.2") && whole.contains("10.244.1.3"),
+            "{whole}"
+        );
         assert!(bench.telemetry.readiness().is_ok());
         // Then changes go one by one again.
         bench.add_pod("api", "10.244.1.4");
         pass(60).await;
         let change = bench.dataplane.committed()[2].clone();
-        assert!(change.contains("10.244.1.4") && !change.contains("delete table"), "{change}");
+        assert!(
+            change.contains("10.244.1.4") && !change.contains("delete table"),
+            "{change}"
+        );
     })
     .await;
 }
@@ -182,7 +229,14 @@ async fn the_loop_shows_that_it_is_alive_and_stops_when_told() {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let source = futures::stream::pending();
         let shutdown = async move { stopped.await.unwrap_or_default() };
-        let work = enforce(source, Memory::default(), NodeScope::AllNodes, Timing::default(), telemetry.clone(), shutdown);
+        let work = enforce(
+            source,
+            Memory::default(),
+            NodeScope::AllNodes,
+            Timing::default(),
+            telemetry.clone(),
+            shutdown,
+        );
         let work = spawn_local(work);
         pass(100_000).await;
         assert!(telemetry.is_alive());
@@ -218,9 +272,20 @@ async fn updates_are_taken_in_while_a_transaction_is_on_its_way() {
         let memory = Memory::default();
         let (telemetry, timing) = (Telemetry::default(), Timing::default());
         let dataplane = Slow(memory.clone());
-        let work = enforce(source, dataplane, NodeScope::AllNodes, timing, telemetry.clone(), std::future::pending());
+        let work = enforce(
+            source,
+            dataplane,
+            NodeScope::AllNodes,
+            timing,
+            telemetry.clone(),
+            std::future::pending(),
+        );
         spawn_local(async move { work.await.expect("the source does not end") });
-        let bench = Bench { updates, dataplane: memory, telemetry };
+        let bench = Bench {
+            updates,
+            dataplane: memory,
+            telemetry,
+        };
         bench.add_all();
         pass(5_000).await;
         bench.add_pod("db", "10.244.1.3");
@@ -230,7 +295,10 @@ async fn updates_are_taken_in_while_a_transaction_is_on_its_way() {
         pass(20_000).await;
         assert_eq!(bench.attempts(), 2);
         let change = bench.dataplane.committed()[1].clone();
-        assert!(change.contains("10.244.1.3") && change.contains("10.244.1.4"), "{change}");
+        assert!(
+            change.contains("10.244.1.3") && change.contains("10.244.1.4"),
+            "{change}"
+        );
     })
     .await;
 }

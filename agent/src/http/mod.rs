@@ -12,12 +12,14 @@ use tokio::net::TcpListener;
 
 use crate::telemetry::Telemetry;
 
-/// Media type of the OpenMetrics text format.
+/// Media type of the `OpenMetrics` text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} for metrics and probes: {source}; choose another with --listen")]
+#[error(
+    "cannot listen on {address} for metrics and probes: {source}; choose another with --listen"
+)]
 pub struct ListenError {
     /// The address asked for.
     pub address: SocketAddr,
@@ -34,8 +36,13 @@ pub struct Server {
 impl Server {
     /// Takes the address.
     pub async fn bind(address: SocketAddr, telemetry: Telemetry) -> Result<Self, ListenError> {
-        let listener = TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
-        Ok(Self { listener, telemetry })
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| ListenError { address, source })?;
+        Ok(Self {
+            listener,
+            telemetry,
+        })
     }
 
     /// The address taken; tells the port if 0 was asked for.
@@ -62,7 +69,10 @@ async fn healthz(State(telemetry): State<Telemetry>) -> impl IntoResponse {
     if telemetry.is_alive() {
         (StatusCode::OK, "ok\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the event loop stands still\n")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the event loop stands still\n",
+        )
     }
 }
 
@@ -95,24 +105,48 @@ mod tests {
     async fn probes_and_metrics() {
         let telemetry = Telemetry::default();
         let any_port = "127.0.0.1:0".parse().expect("an address");
-        let server = Server::bind(any_port, telemetry.clone()).await.expect("a port");
+        let server = Server::bind(any_port, telemetry.clone())
+            .await
+            .expect("a port");
         let address = server.address().expect("bound");
         tokio::spawn(server.run());
 
         telemetry.waiting_for("pods", Some("connection refused".to_owned()));
         let answer = request(address, "/readyz").await;
-        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("pods (connection refused)"), "{answer}");
-        assert!(request(address, "/healthz").await.starts_with("HTTP/1.1 503"));
+        assert!(
+            answer.starts_with("HTTP/1.1 503") && answer.contains("pods (connection refused)"),
+            "{answer}"
+        );
+        assert!(
+            request(address, "/healthz")
+                .await
+                .starts_with("HTTP/1.1 503")
+        );
 
         telemetry.beat();
         telemetry.committed(Duration::ZERO);
-        assert!(request(address, "/readyz").await.starts_with("HTTP/1.1 200"));
-        assert!(request(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        assert!(
+            request(address, "/readyz")
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
+        assert!(
+            request(address, "/healthz")
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
         let answer = request(address, "/metrics").await;
-        assert!(answer.contains("netpol_commits_total{result=\"ok\"} 1") && answer.contains("openmetrics"), "{answer}");
+        assert!(
+            answer.contains("netpol_commits_total{result=\"ok\"} 1")
+                && answer.contains("openmetrics"),
+            "{answer}"
+        );
         assert!(request(address, "/other").await.starts_with("HTTP/1.1 404"));
 
-        let taken = Server::bind(address, telemetry).await.expect_err("taken").to_string();
+        let taken = Server::bind(address, telemetry)
+            .await
+            .expect_err("taken")
+            .to_string();
         assert!(taken.contains("--listen"), "{taken}");
     }
 }

@@ -10,8 +10,9 @@ pub(super) struct Document<'a> {
     file: &'a str,
     /// Lines of the file before the document.
     offset: usize,
-    lines: Vec<&'a str>,
     text: &'a str,
+    /// Where in the text each line starts.
+    lines: Vec<usize>,
 }
 
 impl<'a> Document<'a> {
@@ -34,7 +35,14 @@ impl<'a> Document<'a> {
     }
 
     fn new(file: &'a str, offset: usize, text: &'a str) -> Self {
-        Self { file, offset, lines: text.lines().collect(), text }
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(breaks.map(|(position, _)| position + 1));
+        Self {
+            file,
+            offset,
+            text,
+            lines: lines.collect(),
+        }
     }
 
     /// Parses the document; `None` if it holds nothing but comments.
@@ -47,16 +55,28 @@ impl<'a> Document<'a> {
 
     fn syntax_error(&self, error: &YamlError) -> ManifestError {
         let error = error.without_snippet();
-        let end = Span { line: self.lines.len().max(1), column: 1, width: 0 };
+        let end = Span {
+            line: self.lines.len(),
+            column: 1,
+            width: 0,
+            offset: None,
+        };
         let span = error.location().map_or(end, Span::from);
         let line = self.line(span.line);
         let message = match error {
             YamlError::DuplicateMappingKey { key: Some(key), .. } => {
-                format!("the key `{key}` is given twice in one mapping; only one of the two would count")
+                format!(
+                    "the key `{key}` is given twice in one mapping; only one of the two would count"
+                )
             }
-            _ if line.contains("{{") => "this is a template, not YAML yet: render it first (`helm template`)".to_owned(),
+            _ if line.contains("{{") => {
+                "this is a template, not YAML yet: render it first (`helm template`)".to_owned()
+            }
             _ if line.starts_with('\t') || line.trim_start_matches(' ').starts_with('\t') => {
-                format!("{}; YAML is indented with spaces, not tabs", UserMessageFormatter.format_message(error))
+                format!(
+                    "{}; YAML is indented with spaces, not tabs",
+                    UserMessageFormatter.format_message(error)
+                )
             }
             _ => UserMessageFormatter.format_message(error).into_owned(),
         };
@@ -65,17 +85,39 @@ impl<'a> Document<'a> {
 
     /// The place and its line, as errors show it.
     pub(super) fn excerpt(&self, span: Span) -> Excerpt {
-        Excerpt::new(self.file, span.line + self.offset, span, self.line(span.line))
+        let line = self.line(span.line);
+        // The one line of a large JSON file would take long to count through, for each of its objects.
+        let known = span
+            .offset
+            .and_then(|offset| offset.checked_sub(self.start(span.line)?));
+        let position = known
+            .filter(|position| line.is_char_boundary(*position))
+            .unwrap_or_else(|| {
+                line.chars()
+                    .take(span.column.saturating_sub(1))
+                    .map(char::len_utf8)
+                    .sum()
+            });
+        Excerpt::new(self.file, span.line + self.offset, span, line, position)
+    }
+
+    fn start(&self, line: usize) -> Option<usize> {
+        self.lines.get(line.checked_sub(1)?).copied()
     }
 
     fn line(&self, number: usize) -> &'a str {
-        self.lines.get(number.saturating_sub(1)).copied().unwrap_or_default()
+        let end = self.start(number + 1).unwrap_or(self.text.len());
+        let line = self
+            .start(number)
+            .and_then(|start| self.text.get(start..end));
+        line.unwrap_or_default().trim_end_matches(['\n', '\r'])
     }
 }
 
 /// `---` alone or followed by white space; YAML allows that nowhere but between documents.
 fn is_separator(line: &str) -> bool {
-    line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+    line.strip_prefix("---")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }
 
 fn is_preamble(line: &str) -> bool {

@@ -11,7 +11,11 @@ pub struct ManifestErrors(Vec<ManifestError>);
 impl ManifestErrors {
     /// `Ok` if there are no errors.
     pub(super) fn none_of(errors: Vec<ManifestError>) -> Result<(), Self> {
-        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Self(errors))
+        }
     }
 
     /// The errors by file and line.
@@ -35,22 +39,26 @@ impl std::error::Error for ManifestErrors {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestError {
     message: String,
-    place: Option<Excerpt>,
-    note: Option<(&'static str, Excerpt)>,
+    place: Option<Box<Excerpt>>,
+    note: Option<Box<(&'static str, Excerpt)>>,
 }
 
 impl ManifestError {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: None, note: None }
+        Self {
+            message: message.into(),
+            place: None,
+            note: None,
+        }
     }
 
     pub(super) fn at(mut self, place: Excerpt) -> Self {
-        self.place = Some(place);
+        self.place = Some(Box::new(place));
         self
     }
 
     pub(super) fn note(mut self, text: &'static str, place: Excerpt) -> Self {
-        self.note = Some((text, place));
+        self.note = Some(Box::new((text, place)));
         self
     }
 
@@ -66,7 +74,8 @@ impl fmt::Display for ManifestError {
         if let Some(place) = &self.place {
             write!(f, "\n{place}")?;
         }
-        if let Some((text, place)) = &self.note {
+        if let Some(note) = &self.note {
+            let (text, place) = &**note;
             write!(f, "\nnote: {text}\n{place}")?;
         }
         Ok(())
@@ -90,16 +99,43 @@ pub(super) struct Excerpt {
 const SHOWN: usize = 120;
 
 impl Excerpt {
-    pub(super) fn new(file: &str, line: usize, span: Span, text: &str) -> Self {
-        let before = span.column.saturating_sub(1);
-        let hidden = if before > SHOWN * 2 / 3 { before - SHOWN / 3 } else { 0 };
-        let shown: String = text.chars().skip(hidden).take(SHOWN).collect();
+    /// A place in a line of text, `position` bytes after its start.
+    pub(super) fn new(file: &str, line: usize, span: Span, text: &str, position: usize) -> Self {
+        let (left, right) = text.split_at_checked(position).unwrap_or((text, ""));
+        // Of a long line, what is around the place.
+        let near = left.chars().rev().take(SHOWN * 2 / 3 + 1).count();
+        let before = if near > SHOWN * 2 / 3 {
+            SHOWN / 3
+        } else {
+            near
+        };
+        let start = left
+            .char_indices()
+            .rev()
+            .take(before)
+            .last()
+            .map_or(left.len(), |(start, _)| start);
+        let shown: String = left[start..]
+            .chars()
+            .chain(right.chars())
+            .take(SHOWN)
+            .collect();
         let length = shown.chars().count();
-        let before = (before - hidden).min(length);
         // A tab in the line needs a tab in the line below it, or the caret stands elsewhere.
-        let indent = shown.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let indent = shown
+            .chars()
+            .take(before)
+            .map(|c| if c == '\t' { '\t' } else { ' ' })
+            .collect();
         let carets = span.width.clamp(1, (length - before).max(1));
-        Self { file: file.to_owned(), line, column: span.column, text: printable(&shown), indent, carets }
+        Self {
+            file: file.to_owned(),
+            line,
+            column: span.column,
+            text: printable(&shown),
+            indent,
+            carets,
+        }
     }
 }
 
@@ -116,5 +152,13 @@ impl fmt::Display for Excerpt {
 
 /// Keeps a hostile file from sending control sequences to the terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }

@@ -23,7 +23,10 @@ pub(super) fn read_path(path: &Path) -> Vec<Result<Text, ManifestError>> {
     }
     if is_url(path) {
         let problem = "netpol does not fetch manifests: download it and pass it on standard input with `-f -`";
-        return vec![Err(ManifestError::new(format!("{}: {problem}", path.display())))];
+        return vec![Err(ManifestError::new(format!(
+            "{}: {problem}",
+            path.display()
+        )))];
     }
     if !path.is_dir() {
         return vec![read_file(path)];
@@ -31,7 +34,10 @@ pub(super) fn read_path(path: &Path) -> Vec<Result<Text, ManifestError>> {
     match files_of(path) {
         Ok(files) if files.is_empty() => {
             let problem = "the folder holds no *.yaml, *.yml or *.json files (folders in it are not searched)";
-            vec![Err(ManifestError::new(format!("{}: {problem}", path.display())))]
+            vec![Err(ManifestError::new(format!(
+                "{}: {problem}",
+                path.display()
+            )))]
         }
         Ok(files) => files.iter().map(|file| read_file(file)).collect(),
         Err(error) => vec![Err(cannot_read(path, &error))],
@@ -43,7 +49,10 @@ pub(crate) fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let wanted = path.extension().and_then(OsStr::to_str).is_some_and(|e| EXTENSIONS.contains(&e));
+        let wanted = path
+            .extension()
+            .and_then(OsStr::to_str)
+            .is_some_and(|e| EXTENSIONS.contains(&e));
         if wanted && !path.is_dir() {
             files.push(path);
         }
@@ -61,7 +70,9 @@ pub(super) fn read_file(path: &Path) -> Result<Text, ManifestError> {
 fn read_stdin() -> Result<Text, ManifestError> {
     let name = "<stdin>";
     let mut bytes = Vec::new();
-    io::stdin().read_to_end(&mut bytes).map_err(|error| cannot_read(Path::new(name), &error))?;
+    io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|error| cannot_read(Path::new(name), &error))?;
     text(name.to_owned(), bytes)
 }
 
@@ -69,8 +80,11 @@ fn text(name: String, bytes: Vec<u8>) -> Result<Text, ManifestError> {
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Text { name, text }),
         Err(error) => {
-            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-            Err(ManifestError::new(format!("{name}:{line}: not a text file in UTF-8")))
+            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = valid.split(|byte| *byte == b'\n').count();
+            Err(ManifestError::new(format!(
+                "{name}:{line}: not a text file in UTF-8"
+            )))
         }
     }
 }
@@ -80,5 +94,6 @@ fn cannot_read(path: &Path, error: &io::Error) -> ManifestError {
 }
 
 fn is_url(path: &Path) -> bool {
-    path.to_str().is_some_and(|p| p.starts_with("http://") || p.starts_with("https://"))
+    path.to_str()
+        .is_some_and(|p| p.starts_with("http://") || p.starts_with("https://"))
 }

@@ -41,7 +41,13 @@ const CORE: [&str; 19] = [
 ];
 
 /// The kinds of `networking.k8s.io/v1`, lists aside.
-const NETWORKING: [&str; 5] = ["IPAddress", "Ingress", "IngressClass", "NetworkPolicy", "ServiceCIDR"];
+const NETWORKING: [&str; 5] = [
+    "IPAddress",
+    "Ingress",
+    "IngressClass",
+    "NetworkPolicy",
+    "ServiceCIDR",
+];
 
 /// What is wrong with an `apiVersion` or a `kind`.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,16 +68,20 @@ impl Kind {
             ("v1", "List") => Ok(Self::List(None)),
             ("v1", "NamespaceList") => Ok(Self::List(Some(("v1", "Namespace")))),
             ("v1", "PodList") => Ok(Self::List(Some(("v1", "Pod")))),
-            (POLICY_VERSION, "NetworkPolicyList") => Ok(Self::List(Some((POLICY_VERSION, "NetworkPolicy")))),
+            (POLICY_VERSION, "NetworkPolicyList") => {
+                Ok(Self::List(Some((POLICY_VERSION, "NetworkPolicy"))))
+            }
             ("v1", _) if !is_one_of(&CORE, kind) => Err(unknown_kind("v1", kind, &CORE)),
             (POLICY_VERSION, _) if !is_one_of(&NETWORKING, kind) => {
                 Err(unknown_kind(POLICY_VERSION, kind, &NETWORKING))
             }
             _ => match home(kind) {
-                Some(home) if home != api_version && is_kubernetes_own(api_version) => Err(Misnomer {
-                    field: "apiVersion",
-                    problem: format!("{kind} is not in {api_version:?}: write {home:?}"),
-                }),
+                Some(home) if home != api_version && is_kubernetes_own(api_version) => {
+                    Err(Misnomer {
+                        field: "apiVersion",
+                        problem: format!("{kind} is not in {api_version:?}: write {home:?}"),
+                    })
+                }
                 _ => Ok(Self::Other),
             },
         }
@@ -93,24 +103,49 @@ fn is_kubernetes_own(api_version: &str) -> bool {
 }
 
 fn is_one_of(kinds: &[&str], kind: &str) -> bool {
-    kinds.contains(&kind.strip_suffix("List").filter(|singular| !singular.is_empty()).unwrap_or(kind))
+    kinds.contains(
+        &kind
+            .strip_suffix("List")
+            .filter(|singular| !singular.is_empty())
+            .unwrap_or(kind),
+    )
 }
 
 fn unknown_kind(api_version: &str, kind: &str, kinds: &[&str]) -> Misnomer {
     let problem = match home(kind) {
-        Some(home) => return Misnomer { field: "apiVersion", problem: format!("{kind} is in {home:?}") },
+        Some(home) => {
+            return Misnomer {
+                field: "apiVersion",
+                problem: format!("{kind} is in {home:?}"),
+            };
+        }
         None => format!("there is no {kind:?} in {api_version:?}"),
     };
     let candidates = kinds.iter().chain(&["NetworkPolicy"]);
-    let (distance, nearest) = candidates.map(|k| (distance(k, kind), *k)).min().unwrap_or((usize::MAX, ""));
-    let problem = if distance <= 3 { format!("{problem}; did you mean {nearest:?}?") } else { problem };
-    Misnomer { field: "kind", problem }
+    let (distance, nearest) = candidates
+        .map(|k| (distance(k, kind), *k))
+        .min()
+        .unwrap_or((usize::MAX, ""));
+    let problem = if distance <= 3 {
+        format!("{problem}; did you mean {nearest:?}?")
+    } else {
+        problem
+    };
+    Misnomer {
+        field: "kind",
+        problem,
+    }
 }
 
 /// How many slips of the finger lead from one word to the other, whatever their case: a letter more, less or other, or
 /// two neighbours exchanged. Only the beginnings of long words are looked at.
 pub(crate) fn distance(a: &str, b: &str) -> usize {
-    let letters = |text: &str| text.chars().flat_map(char::to_lowercase).take(64).collect::<Vec<char>>();
+    let letters = |text: &str| {
+        text.chars()
+            .flat_map(char::to_lowercase)
+            .take(64)
+            .collect::<Vec<char>>()
+    };
     let (a, b) = (letters(a), letters(b));
     let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
     for (i, x) in a.iter().enumerate() {
@@ -134,8 +169,18 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, expected) in [("web", "web", 0), ("Web", "wbe", 1), ("web", "wb", 1), ("web", "weba", 1), ("", "ab", 2)] {
-            assert_eq!((distance(a, b), distance(b, a)), (expected, expected), "{a} {b}");
+        for (a, b, expected) in [
+            ("web", "web", 0),
+            ("Web", "wbe", 1),
+            ("web", "wb", 1),
+            ("web", "weba", 1),
+            ("", "ab", 2),
+        ] {
+            assert_eq!(
+                (distance(a, b), distance(b, a)),
+                (expected, expected),
+                "{a} {b}"
+            );
         }
     }
 
@@ -145,7 +190,11 @@ mod tests {
         let rows: &[(&str, &str, Result<Kind, &str>)] = &[
             ("v1", "Pod", Ok(Kind::Pod)),
             ("v1", "Namespace", Ok(Kind::Namespace)),
-            ("networking.k8s.io/v1", "NetworkPolicy", Ok(Kind::NetworkPolicy)),
+            (
+                "networking.k8s.io/v1",
+                "NetworkPolicy",
+                Ok(Kind::NetworkPolicy),
+            ),
             ("v1", "List", Ok(Kind::List(None))),
             ("v1", "PodList", Ok(Kind::List(Some(("v1", "Pod"))))),
             ("v1", "Service", Ok(Kind::Other)),
@@ -157,31 +206,60 @@ mod tests {
             (
                 "extensions/v1beta1",
                 "NetworkPolicy",
-                Err("apiVersion: NetworkPolicy is not in \"extensions/v1beta1\": write \"networking.k8s.io/v1\""),
+                Err(
+                    "apiVersion: NetworkPolicy is not in \"extensions/v1beta1\": write \"networking.k8s.io/v1\"",
+                ),
             ),
             (
                 "networking.k8s.io/v1beta1",
                 "NetworkPolicy",
-                Err("apiVersion: NetworkPolicy is not in \"networking.k8s.io/v1beta1\": write \"networking.k8s.io/v1\""),
+                Err(
+                    "apiVersion: NetworkPolicy is not in \"networking.k8s.io/v1beta1\": write \"networking.k8s.io/v1\"",
+                ),
             ),
-            ("v1", "NetworkPolicy", Err("apiVersion: NetworkPolicy is in \"networking.k8s.io/v1\"")),
-            ("networking.k8s.io/v1", "Pod", Err("apiVersion: Pod is in \"v1\"")),
+            (
+                "v1",
+                "NetworkPolicy",
+                Err("apiVersion: NetworkPolicy is in \"networking.k8s.io/v1\""),
+            ),
+            (
+                "networking.k8s.io/v1",
+                "Pod",
+                Err("apiVersion: Pod is in \"v1\""),
+            ),
             (
                 "networking.k8s.io/v1",
                 "NetworkPolcy",
-                Err("kind: there is no \"NetworkPolcy\" in \"networking.k8s.io/v1\"; did you mean \"NetworkPolicy\"?"),
+                Err(
+                    "kind: there is no \"NetworkPolcy\" in \"networking.k8s.io/v1\"; did you mean \"NetworkPolicy\"?",
+                ),
             ),
             (
                 "networking.k8s.io/v1",
                 "networkpolicy",
-                Err("kind: there is no \"networkpolicy\" in \"networking.k8s.io/v1\"; did you mean \"NetworkPolicy\"?"),
+                Err(
+                    "kind: there is no \"networkpolicy\" in \"networking.k8s.io/v1\"; did you mean \"NetworkPolicy\"?",
+                ),
             ),
-            ("v1", "Namespce", Err("kind: there is no \"Namespce\" in \"v1\"; did you mean \"Namespace\"?")),
-            ("v1", "Gateway", Err("kind: there is no \"Gateway\" in \"v1\"")),
+            (
+                "v1",
+                "Namespce",
+                Err("kind: there is no \"Namespce\" in \"v1\"; did you mean \"Namespace\"?"),
+            ),
+            (
+                "v1",
+                "Gateway",
+                Err("kind: there is no \"Gateway\" in \"v1\""),
+            ),
         ];
         for (api_version, kind, expected) in rows {
-            let found = Kind::of(api_version, kind).map_err(|m| format!("{}: {}", m.field, m.problem));
-            assert_eq!(found, expected.map_err(str::to_owned), "{api_version} {kind}");
+            let found =
+                Kind::of(api_version, kind).map_err(|m| format!("{}: {}", m.field, m.problem));
+            assert_eq!(
+                found,
+                expected.map_err(str::to_owned),
+                "{api_version} {kind}"
+            );
         }
     }
 }

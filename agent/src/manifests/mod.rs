@@ -85,7 +85,8 @@ impl Places {
     /// Notes an object; complains if it was there before.
     pub(crate) fn add(&mut self, found: &Found) -> Option<ManifestError> {
         let identity = found.object.identity()?;
-        let message = format!("{identity}: defined twice; give one of the two another name or take it out");
+        let message =
+            format!("{identity}: defined twice; give one of the two another name or take it out");
         match self.0.entry(identity) {
             Entry::Vacant(vacant) => {
                 vacant.insert(found.place.clone());
@@ -111,10 +112,17 @@ impl Manifests {
 
     /// Adds the namespaces that are mentioned but not defined.
     fn define_namespaces(&mut self) {
-        let Snapshot { namespaces, pods, policies } = &mut self.snapshot;
+        let Snapshot {
+            namespaces,
+            pods,
+            policies,
+        } = &mut self.snapshot;
         for name in pods.keys().chain(policies.keys()).map(|key| &key.namespace) {
             if !namespaces.contains_key(name) {
-                namespaces.insert(name.clone(), Namespace::new(name.clone(), &Labels::default()));
+                namespaces.insert(
+                    name.clone(),
+                    Namespace::new(name.clone(), &Labels::default()),
+                );
                 self.implicit_namespaces.insert(name.clone());
             }
         }

@@ -90,14 +90,26 @@ impl File {
         // Nesting is bounded, but not so low that any thread's stack would do.
         let parse = || Self::parse_here(name, text);
         let parsed = thread::scope(|scope| {
-            let thread = thread::Builder::new().stack_size(PARSER_STACK).spawn_scoped(scope, parse)?;
-            thread.join().map_err(|_| io::Error::other("the parser gave up on it"))
+            let thread = thread::Builder::new()
+                .stack_size(PARSER_STACK)
+                .spawn_scoped(scope, parse)?;
+            thread
+                .join()
+                .map_err(|_| io::Error::other("the parser gave up on it"))
         });
-        parsed.unwrap_or_else(|error| Self::unreadable(ManifestError::new(format!("{name}: cannot be read: {error}"))))
+        parsed.unwrap_or_else(|error| {
+            Self::unreadable(ManifestError::new(format!(
+                "{name}: cannot be read: {error}"
+            )))
+        })
     }
 
     fn parse_here(name: &str, text: &str) -> Self {
-        let mut file = Self { objects: Vec::new(), errors: Vec::new(), complete: true };
+        let mut file = Self {
+            objects: Vec::new(),
+            errors: Vec::new(),
+            complete: true,
+        };
         for document in Document::split(name, text) {
             match document.parse() {
                 Ok(Some(root)) => file.add(&document, &root, None),
@@ -110,7 +122,11 @@ impl File {
 
     /// The file that cannot be read.
     pub(crate) fn unreadable(error: ManifestError) -> Self {
-        Self { objects: Vec::new(), errors: vec![error], complete: false }
+        Self {
+            objects: Vec::new(),
+            errors: vec![error],
+            complete: false,
+        }
     }
 
     /// Notes an error that keeps an object from being known at all.
@@ -120,58 +136,93 @@ impl File {
     }
 
     /// Adds an object, or those of a list. `implied` is what a typed list says of its items.
-    fn add(&mut self, document: &Document<'_>, node: &Node, implied: Option<(&'static str, &'static str)>) {
+    fn add(
+        &mut self,
+        document: &Document<'_>,
+        node: &Node,
+        implied: Option<(&'static str, &'static str)>,
+    ) {
         if !node.is_map() {
             let problem = "not a Kubernetes object: a mapping with `apiVersion`, `kind` and `metadata` is expected";
             self.lose(ManifestError::new(problem).at(document.excerpt(node.span())));
             return;
         }
-        let given = |field| node.get(field).and_then(Node::as_str).filter(|text| !text.is_empty());
-        let (Some(api_version), Some(kind)) =
-            (given("apiVersion").or(implied.map(|i| i.0)), given("kind").or(implied.map(|i| i.1)))
-        else {
-            let field = if given("apiVersion").is_none() { "apiVersion" } else { "kind" };
-            let problem = format!("{}: {field}: must be given, as a string", subject(given("kind"), node));
+        let given = |field| {
+            node.get(field)
+                .and_then(Node::as_str)
+                .filter(|text| !text.is_empty())
+        };
+        let (Some(api_version), Some(kind)) = (
+            given("apiVersion").or(implied.map(|i| i.0)),
+            given("kind").or(implied.map(|i| i.1)),
+        ) else {
+            let field = if given("apiVersion").is_none() {
+                "apiVersion"
+            } else {
+                "kind"
+            };
+            let problem = format!(
+                "{}: {field}: must be given, as a string",
+                subject(given("kind"), node)
+            );
             self.lose(ManifestError::new(problem).at(document.excerpt(node.locate_field(field))));
             return;
         };
         let place = document.excerpt(node.span());
         let object = match Kind::of(api_version, kind) {
-            Ok(Kind::Namespace) => self.keep(document, node, decode::namespace(&node.to_json())).map(Object::Namespace),
-            Ok(Kind::Pod) => self.keep(document, node, decode::pod(&node.to_json())).map(Object::Pod),
-            Ok(Kind::NetworkPolicy) => self.keep(document, node, decode::policy(&node.to_json())).map(Object::Policy),
+            Ok(Kind::Namespace) => self
+                .keep(document, node, decode::namespace(&node.to_json()))
+                .map(Object::Namespace),
+            Ok(Kind::Pod) => self
+                .keep(document, node, decode::pod(&node.to_json()))
+                .map(Object::Pod),
+            Ok(Kind::NetworkPolicy) => self
+                .keep(document, node, decode::policy(&node.to_json()))
+                .map(Object::Policy),
             Ok(Kind::Other) => Some(Object::Other(node.to_json())),
             Ok(Kind::List(item)) => return self.add_items(document, node, item),
             Err(misnomer) => {
-                let message = format!("{}: {}: {}", subject(Some(kind), node), misnomer.field, misnomer.problem);
+                let message = format!(
+                    "{}: {}: {}",
+                    subject(Some(kind), node),
+                    misnomer.field,
+                    misnomer.problem
+                );
                 let place = document.excerpt(node.locate_field(misnomer.field));
                 self.lose(ManifestError::new(message).at(place));
                 None
             }
         };
-        self.objects.extend(object.map(|object| Found { object, place }));
+        self.objects
+            .extend(object.map(|object| Found { object, place }));
     }
 
-    fn add_items(&mut self, document: &Document<'_>, list: &Node, implied: Option<(&'static str, &'static str)>) {
-        match list.get("items") {
-            None => {}
-            Some(items) if items.is_null() => {}
-            Some(items) => match items.as_list() {
-                Some(items) => items.iter().for_each(|item| self.add(document, item, implied)),
-                None => {
-                    let place = document.excerpt(list.locate_field("items"));
-                    self.lose(ManifestError::new("list: items: must be a list").at(place));
-                }
-            },
+    fn add_items(
+        &mut self,
+        document: &Document<'_>,
+        list: &Node,
+        implied: Option<(&'static str, &'static str)>,
+    ) {
+        let Some(items) = list.get("items").filter(|items| !items.is_null()) else {
+            return;
+        };
+        let Some(items) = items.as_list() else {
+            let place = document.excerpt(list.locate_field("items"));
+            return self.lose(ManifestError::new("list: items: must be a list").at(place));
+        };
+        for item in items {
+            self.add(document, item, implied);
         }
     }
 
     /// The decoded object; its errors go to the file's, each with its place.
     fn keep<T>(&mut self, document: &Document<'_>, node: &Node, decoded: Decoded<T>) -> Option<T> {
         let subject = subject(node.get("kind").and_then(Node::as_str), node);
-        self.errors.extend(decoded.errors.iter().map(|error: &FieldError| {
-            ManifestError::new(format!("{subject}: {error}")).at(document.excerpt(node.locate(&error.path)))
-        }));
+        self.errors
+            .extend(decoded.errors.iter().map(|error: &FieldError| {
+                ManifestError::new(format!("{subject}: {error}"))
+                    .at(document.excerpt(node.locate(&error.path)))
+            }));
         self.complete &= decoded.object.is_some();
         decoded.object
     }
@@ -180,10 +231,17 @@ impl File {
 /// How errors call an object whose fields may be anything: `networkpolicy shop/db`.
 fn subject(kind: Option<&str>, node: &Node) -> String {
     let kind = kind.unwrap_or("object").to_lowercase();
-    let metadata = |field| node.get("metadata").and_then(|m| m.get(field)).and_then(Node::as_str);
+    let metadata = |field| {
+        node.get("metadata")
+            .and_then(|m| m.get(field))
+            .and_then(Node::as_str)
+    };
     match metadata("name") {
         None => format!("{kind} without name"),
         Some(name) if kind == "namespace" => format!("{kind} {name}"),
-        Some(name) => format!("{kind} {}/{name}", metadata("namespace").unwrap_or("default")),
+        Some(name) => format!(
+            "{kind} {}/{name}",
+            metadata("namespace").unwrap_or("default")
+        ),
     }
 }

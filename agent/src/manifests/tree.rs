@@ -7,12 +7,14 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value as Json};
 use serde_saphyr::{Location, Spanned};
 
-/// A place in a text: line and column count from 1, the column and the width in characters.
+/// A place in a document: line and column count from 1, the column and the width in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) line: usize,
     pub(super) column: usize,
     pub(super) width: usize,
+    /// Bytes of the document before the place, if that is known.
+    pub(super) offset: Option<usize>,
 }
 
 impl From<Location> for Span {
@@ -21,7 +23,8 @@ impl From<Location> for Span {
         Self {
             line: number(location.line()),
             column: number(location.column()),
-            width: number(location.span().len().into()),
+            width: number(location.span().len()),
+            offset: location.span().byte_offset().map(number),
         }
     }
 }
@@ -54,7 +57,11 @@ impl Field {
     /// The value, unless that is absent or starts on a later line: then the key is what the eye looks for.
     fn span(&self) -> Span {
         let nothing = self.node.span.width == 0 && matches!(self.node.value, Value::Null);
-        if nothing || self.node.span.line != self.key_span.line { self.key_span } else { self.node.span }
+        if nothing || self.node.span.line != self.key_span.line {
+            self.key_span
+        } else {
+            self.node.span
+        }
     }
 }
 
@@ -127,9 +134,12 @@ impl Node {
             Value::Number(number) => Json::Number(number.clone()),
             Value::String(text) => Json::String(text.clone()),
             Value::List(items) => items.iter().map(Node::to_json).collect(),
-            Value::Map(fields) => {
-                Json::Object(fields.iter().map(|f| (f.key.clone(), f.node.to_json())).collect::<Map<_, _>>())
-            }
+            Value::Map(fields) => Json::Object(
+                fields
+                    .iter()
+                    .map(|f| (f.key.clone(), f.node.to_json()))
+                    .collect::<Map<_, _>>(),
+            ),
         }
     }
 }
@@ -138,7 +148,10 @@ impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
         // For an alias this is the anchored text, where a mistake has to be mended.
-        Ok(Self { value: spanned.value, span: spanned.defined.into() })
+        Ok(Self {
+            value: spanned.value,
+            span: spanned.defined.into(),
+        })
     }
 }
 
@@ -183,7 +196,10 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
         // `80.0` and `8e1` are written `80` by every tool that turns YAML into JSON for the API server.
-        #[expect(clippy::cast_possible_truncation, reason = "the bounds are those of exact integers")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the bounds are those of exact integers"
+        )]
         let number = if value.fract() == 0.0 && value.abs() < 9.0e15 {
             Some(Number::from(value as i64))
         } else {
@@ -211,7 +227,11 @@ impl<'de> Visitor<'de> for AnyValue {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut fields = Vec::new();
         while let Some((key, node)) = access.next_entry::<Spanned<String>, Node>()? {
-            fields.push(Field { key: key.value, key_span: key.defined.into(), node });
+            fields.push(Field {
+                key: key.value,
+                key_span: key.defined.into(),
+                node,
+            });
         }
         Ok(Value::Map(fields))
     }

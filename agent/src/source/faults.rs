@@ -28,7 +28,11 @@ pub(super) enum Consequence {
 
 impl Faults {
     pub(super) fn new(kind: Kind, telemetry: Telemetry) -> Self {
-        Self { kind, telemetry, known: BTreeMap::new() }
+        Self {
+            kind,
+            telemetry,
+            known: BTreeMap::new(),
+        }
     }
 
     /// Takes note of the errors of an object, perhaps none.
@@ -45,7 +49,13 @@ impl Faults {
             Consequence::KeptAsBefore => "its last usable state stays in force",
             Consequence::Ignored => "ignored: it cannot be told which object it is",
         };
-        warn!(kind = self.kind.plural(), object = name, errors = problems.join("; "), consequence, "invalid object");
+        warn!(
+            kind = self.kind.plural(),
+            object = name,
+            errors = problems.join("; "),
+            consequence,
+            "invalid object"
+        );
         self.known.insert(name.to_owned(), errors);
         self.telemetry.set_invalid(self.kind, self.known.len());
     }
@@ -54,7 +64,11 @@ impl Faults {
     pub(super) fn forget(&mut self, name: &str, mended: bool) {
         if self.known.remove(name).is_some() {
             if mended {
-                info!(kind = self.kind.plural(), object = name, "object is valid now");
+                info!(
+                    kind = self.kind.plural(),
+                    object = name,
+                    "object is valid now"
+                );
             }
             self.telemetry.set_invalid(self.kind, self.known.len());
         }

@@ -3,16 +3,21 @@
 //! A source is a stream of [`Update`]s that never ends and never fails: it reports trouble to [`Telemetry`] and goes on.
 //! What it has said stays true until it says otherwise, so whoever is out of reach of the API server keeps its rules.
 
-mod cluster;
+mod client;
 mod faults;
 mod folder;
+mod list;
 mod object;
 mod relist;
+mod trouble;
+mod watch;
 
 use policy_compiler::index::Event;
 
-pub use cluster::{ClientError, ClusterConfig, connect, list, watch};
+pub use client::{ClientError, ClusterConfig, connect};
 pub use folder::watch_folder;
+pub use list::list;
+pub use watch::watch;
 
 #[cfg(doc)]
 use crate::telemetry::Telemetry;

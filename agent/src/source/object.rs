@@ -104,7 +104,10 @@ impl Watched for Policy {
 }
 
 fn object_key(namespace: Option<&str>, name: &str) -> Option<ObjectKey> {
-    Some(ObjectKey::new(Name::parse(namespace?).ok()?, Name::parse(name).ok()?))
+    Some(ObjectKey::new(
+        Name::parse(namespace?).ok()?,
+        Name::parse(name).ok()?,
+    ))
 }
 
 /// An object as the watch delivers it.
@@ -121,14 +124,21 @@ pub(super) struct Object<T> {
 impl<T: Watched> Object<T> {
     /// Reads the object from JSON.
     pub(super) fn new(json: &Json) -> Self {
-        let text = |field| json.pointer(field).and_then(Json::as_str).map(str::to_owned);
+        let text = |field| {
+            json.pointer(field)
+                .and_then(Json::as_str)
+                .map(str::to_owned)
+        };
         let meta = ObjectMeta {
             name: text("/metadata/name"),
             namespace: text("/metadata/namespace"),
             resource_version: text("/metadata/resourceVersion"),
             ..ObjectMeta::default()
         };
-        Self { meta, decoded: T::decode(json) }
+        Self {
+            meta,
+            decoded: T::decode(json),
+        }
     }
 
     /// The object's identity, `None` if it has no usable name.
@@ -139,7 +149,10 @@ impl<T: Watched> Object<T> {
     /// What to call an object whose name may be of any shape.
     pub(super) fn display_name(&self) -> String {
         let name = self.meta.name.as_deref().unwrap_or("(without name)");
-        self.meta.namespace.as_deref().map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
+        self.meta.namespace.as_deref().map_or_else(
+            || name.to_owned(),
+            |namespace| format!("{namespace}/{name}"),
+        )
     }
 }
 

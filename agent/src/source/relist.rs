@@ -29,7 +29,11 @@ pub(super) struct Step {
 
 impl<T: Watched> Relist<T> {
     pub(super) fn new(telemetry: Telemetry) -> Self {
-        Self { known: BTreeSet::new(), listed: None, faults: Faults::new(T::KIND, telemetry) }
+        Self {
+            known: BTreeSet::new(),
+            listed: None,
+            faults: Faults::new(T::KIND, telemetry),
+        }
     }
 
     pub(super) fn step(&mut self, event: watcher::Event<Object<T>>) -> Step {
@@ -38,14 +42,20 @@ impl<T: Watched> Relist<T> {
                 self.listed = Some(BTreeSet::new());
                 Step::default()
             }
-            watcher::Event::InitApply(object) | watcher::Event::Apply(object) => self.apply(object).into(),
+            watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
+                self.apply(object).into()
+            }
             watcher::Event::Delete(object) => self.delete(&object).into(),
             watcher::Event::InitDone => {
                 let listed = self.listed.take().unwrap_or_default();
                 let gone: Vec<T::Key> = self.known.difference(&listed).cloned().collect();
-                gone.iter().for_each(|key| self.faults.forget(&key.to_string(), false));
+                gone.iter()
+                    .for_each(|key| self.faults.forget(&key.to_string(), false));
                 self.known = listed;
-                Step { changes: gone.into_iter().map(T::deleted).collect(), list_complete: true }
+                Step {
+                    changes: gone.into_iter().map(T::deleted).collect(),
+                    list_complete: true,
+                }
             }
         }
     }
@@ -79,7 +89,10 @@ impl<T: Watched> Relist<T> {
 
 impl From<Option<Event>> for Step {
     fn from(change: Option<Event>) -> Self {
-        Self { changes: change.into_iter().collect(), list_complete: false }
+        Self {
+            changes: change.into_iter().collect(),
+            list_complete: false,
+        }
     }
 }
 
@@ -126,20 +139,48 @@ mod tests {
     #[test]
     fn what_a_new_list_lacks_has_gone() {
         let mut relist = relist();
-        let first = vec![Watch::Init, Watch::InitApply(namespace("a")), Watch::InitApply(namespace("b")), Watch::InitDone];
+        let first = vec![
+            Watch::Init,
+            Watch::InitApply(namespace("a")),
+            Watch::InitApply(namespace("b")),
+            Watch::InitDone,
+        ];
         assert_eq!(run(&mut relist, first), "+a +b .");
-        assert_eq!(run(&mut relist, vec![Watch::Apply(namespace("c")), Watch::Delete(namespace("a"))]), "+c -a");
-        let again = vec![Watch::Init, Watch::InitApply(namespace("c")), Watch::InitApply(namespace("d")), Watch::InitDone];
+        assert_eq!(
+            run(
+                &mut relist,
+                vec![Watch::Apply(namespace("c")), Watch::Delete(namespace("a"))]
+            ),
+            "+c -a"
+        );
+        let again = vec![
+            Watch::Init,
+            Watch::InitApply(namespace("c")),
+            Watch::InitApply(namespace("d")),
+            Watch::InitDone,
+        ];
         assert_eq!(run(&mut relist, again), "+c +d -b .");
     }
 
     #[test]
     fn a_list_that_breaks_off_takes_nothing_away() {
         let mut relist = relist();
-        run(&mut relist, vec![Watch::Init, Watch::InitApply(namespace("a")), Watch::InitApply(namespace("b")), Watch::InitDone]);
+        run(
+            &mut relist,
+            vec![
+                Watch::Init,
+                Watch::InitApply(namespace("a")),
+                Watch::InitApply(namespace("b")),
+                Watch::InitDone,
+            ],
+        );
         let broken_off = vec![Watch::Init, Watch::InitApply(namespace("b"))];
         assert_eq!(run(&mut relist, broken_off), "+b");
-        let next = vec![Watch::Init, Watch::InitApply(namespace("a")), Watch::InitDone];
+        let next = vec![
+            Watch::Init,
+            Watch::InitApply(namespace("a")),
+            Watch::InitDone,
+        ];
         assert_eq!(run(&mut relist, next), "+a -b .");
     }
 
@@ -151,19 +192,30 @@ mod tests {
 
     #[test]
     fn any_json_deserializes_and_an_object_without_name_changes_nothing() {
-        for json in [json!(null), json!([1]), json!("x"), json!({"metadata": 7}), json!({"metadata": {"name": "A b"}})] {
-            let object: Object<Namespace> = serde_json::from_value(json.clone()).expect("anything deserializes");
+        for json in [
+            json!(null),
+            json!([1]),
+            json!("x"),
+            json!({"metadata": 7}),
+            json!({"metadata": {"name": "A b"}}),
+        ] {
+            let object: Object<Namespace> =
+                serde_json::from_value(json.clone()).expect("anything deserializes");
             assert_eq!(object.key(), None, "{json}");
             assert_eq!(run(&mut relist(), vec![Watch::Apply(object)]), "", "{json}");
         }
-        assert_eq!(object(&json!({"metadata": {"name": "a"}})).key(), Some(name("a")));
+        assert_eq!(
+            object(&json!({"metadata": {"name": "a"}})).key(),
+            Some(name("a"))
+        );
     }
 
     #[test]
     fn invalid_objects_are_counted_until_they_are_mended_or_gone() {
         let telemetry = Telemetry::default();
         let mut relist = Relist::<Namespace>::new(telemetry.clone());
-        let faulty = |name: &str| object(&json!({"metadata": {"name": name, "labels": {"a b": "c"}}}));
+        let faulty =
+            |name: &str| object(&json!({"metadata": {"name": name, "labels": {"a b": "c"}}}));
         let invalid = |relist: &mut Relist<Namespace>, event| {
             relist.step(event);
             telemetry.invalid(Kind::Namespace)

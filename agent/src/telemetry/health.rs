@@ -62,14 +62,22 @@ impl Health {
     }
 
     pub(super) fn is_alive(&self) -> bool {
-        self.state().last_beat.is_some_and(|beat| beat.elapsed() < ALIVE_WITHIN)
+        self.state()
+            .last_beat
+            .is_some_and(|beat| beat.elapsed() < ALIVE_WITHIN)
     }
 
     pub(super) fn readiness(&self) -> Result<(), NotReady> {
         let state = self.state();
         if let Some(failure) = &state.failure {
-            let kept = if state.ever_committed { "the rules before it stay in force" } else { "no rules are written yet" };
-            return Err(NotReady(format!("the last change could not be written to nftables, {kept}: {failure}")));
+            let kept = if state.ever_committed {
+                "the rules before it stay in force"
+            } else {
+                "no rules are written yet"
+            };
+            return Err(NotReady(format!(
+                "the last change could not be written to nftables, {kept}: {failure}"
+            )));
         }
         if state.ever_committed {
             return Ok(());
@@ -77,12 +85,19 @@ impl Health {
         let awaited: Vec<String> = state
             .awaited
             .iter()
-            .map(|(what, trouble)| trouble.as_ref().map_or_else(|| what.clone(), |t| format!("{what} ({t})")))
+            .map(|(what, trouble)| {
+                trouble
+                    .as_ref()
+                    .map_or_else(|| what.clone(), |t| format!("{what} ({t})"))
+            })
             .collect();
         Err(NotReady(if awaited.is_empty() {
             "the first rules are being written".to_owned()
         } else {
-            format!("no rules are written before everything is known; waiting for: {}", awaited.join("; "))
+            format!(
+                "no rules are written before everything is known; waiting for: {}",
+                awaited.join("; ")
+            )
         }))
     }
 }
@@ -92,7 +107,9 @@ mod tests {
     use super::*;
 
     fn reason(health: &Health) -> String {
-        health.readiness().map_or_else(|reason| reason.to_string(), |()| "ready".to_owned())
+        health
+            .readiness()
+            .map_or_else(|reason| reason.to_string(), |()| "ready".to_owned())
     }
 
     #[test]

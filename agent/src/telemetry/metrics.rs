@@ -52,10 +52,26 @@ impl Metrics {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION").to_owned())]);
         let registry = &mut self.registry;
         registry.register("build", "What is running", build);
-        registry.register("objects", "Objects known, of all nodes", self.objects.clone());
-        registry.register("invalid_objects", "Objects that are not valid and fail closed", self.invalid.clone());
-        registry.register("isolated_pods", "Pods of this node that a policy isolates", self.isolated_pods.clone());
-        registry.register("commits", "Transactions sent to nftables, by result", self.commits.clone());
+        registry.register(
+            "objects",
+            "Objects known, of all nodes",
+            self.objects.clone(),
+        );
+        registry.register(
+            "invalid_objects",
+            "Objects that are not valid and fail closed",
+            self.invalid.clone(),
+        );
+        registry.register(
+            "isolated_pods",
+            "Pods of this node that a policy isolates",
+            self.isolated_pods.clone(),
+        );
+        registry.register(
+            "commits",
+            "Transactions sent to nftables, by result",
+            self.commits.clone(),
+        );
         registry.register_with_unit(
             "commit_duration",
             "How long nftables took for a transaction",
@@ -84,11 +100,15 @@ impl Metrics {
     }
 
     pub(super) fn source_failed(&self, what: &str) {
-        self.source_failures.get_or_create(&[("kind", what.to_owned())]).inc();
+        self.source_failures
+            .get_or_create(&[("kind", what.to_owned())])
+            .inc();
     }
 
     pub(super) fn set_invalid(&self, kind: Kind, count: usize) {
-        self.invalid.get_or_create(&kind_label(kind)).set(gauge(count));
+        self.invalid
+            .get_or_create(&kind_label(kind))
+            .set(gauge(count));
     }
 
     pub(super) fn invalid(&self, kind: Kind) -> usize {
@@ -102,7 +122,9 @@ impl Metrics {
             (Kind::NetworkPolicy, counts.policies),
         ];
         for (kind, count) in by_kind {
-            self.objects.get_or_create(&kind_label(kind)).set(gauge(count));
+            self.objects
+                .get_or_create(&kind_label(kind))
+                .set(gauge(count));
         }
         self.isolated_pods.set(gauge(counts.isolated_pods));
     }
@@ -110,7 +132,9 @@ impl Metrics {
     pub(super) fn committed(&self, took: Duration) {
         self.commits.get_or_create(&result_label("ok")).inc();
         self.commit_seconds.observe(took.as_secs_f64());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         self.last_commit.set(now.as_secs_f64());
     }
 
@@ -148,7 +172,12 @@ mod tests {
     #[test]
     fn the_scrape_holds_every_metric() {
         let metrics = Metrics::default();
-        metrics.set_counts(Counts { namespaces: 1, pods: 20, policies: 3, isolated_pods: 4 });
+        metrics.set_counts(Counts {
+            namespaces: 1,
+            pods: 20,
+            policies: 3,
+            isolated_pods: 4,
+        });
         metrics.committed(Duration::from_millis(30));
         metrics.commit_failed(Duration::from_millis(3));
         metrics.source_failed("pods");
@@ -162,9 +191,16 @@ mod tests {
             "netpol_commits_total{result=\"failed\"} 1",
             "netpol_commit_duration_seconds_count 2",
             "netpol_source_failures_total{kind=\"pods\"} 1",
-            concat!("netpol_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+            concat!(
+                "netpol_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\"} 1"
+            ),
         ] {
-            assert!(text.lines().any(|l| l == line), "{line} is missing in:\n{text}");
+            assert!(
+                text.lines().any(|l| l == line),
+                "{line} is missing in:\n{text}"
+            );
         }
         assert!(text.contains("netpol_last_commit_timestamp_seconds "));
     }

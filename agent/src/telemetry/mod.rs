@@ -6,8 +6,8 @@ mod metrics;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use health::NotReady;
 use health::Health;
+pub use health::NotReady;
 use metrics::Metrics;
 
 use crate::source::Kind;
@@ -95,7 +95,7 @@ impl Telemetry {
         self.shared.health.readiness()
     }
 
-    /// The metrics in the OpenMetrics text format.
+    /// The metrics in the `OpenMetrics` text format.
     pub fn render(&self) -> String {
         self.shared.metrics.render()
     }

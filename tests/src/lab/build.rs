@@ -181,10 +181,7 @@ impl Lab {
                 let links = answer
                     .recv()
                     .map_err(|_| LabError::Ended(netns.name().to_owned()))??;
-                if links
-                    .lines()
-                    .any(|link| link.contains("state DOWN") || link.contains("LOWERLAYERDOWN"))
-                {
+                if links.lines().any(|link| is_down(link, &links)) {
                     down.push(netns);
                 }
             }
@@ -220,4 +217,12 @@ impl Lab {
         );
         Ok(())
     }
+}
+
+/// Whether a line of `ip -oneline link` is of a link that is down and will come up. A bridge without ports will not,
+/// and nobody needs it.
+fn is_down(link: &str, all: &str) -> bool {
+    let name = link.split(": ").nth(1).unwrap_or_default();
+    let is_idle_bridge = !name.contains('@') && !all.contains(&format!(" master {name} "));
+    (link.contains("state DOWN") || link.contains("LOWERLAYERDOWN")) && !is_idle_bridge
 }

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use policy_compiler::index::Event;
 use policy_compiler::model::{
-    Labels, Name, NamedPort, Namespace, NodeScope, ObjectKey, Phase, Pod, PodAddresses, PortName, Protocol,
+    Labels, Name, NamedPort, Namespace, NodeScope, ObjectKey, Phase, Pod, PodAddresses, PortName,
+    Protocol,
 };
 use policy_compiler::verdict::{Endpoint, Flow, Transport};
 use proptest::collection::vec;
@@ -35,12 +36,19 @@ pub fn name(text: &str) -> Name {
 }
 
 fn address(text: &str) -> IpAddr {
-    text.parse().unwrap_or_else(|error| panic!("{text:?}: {error}"))
+    text.parse()
+        .unwrap_or_else(|error| panic!("{text:?}: {error}"))
 }
 
 /// Labels from three keys, the empty value among them.
 pub fn labels() -> impl Strategy<Value = Labels> {
-    let pairs = vec![("app", "web"), ("app", "db"), ("tier", ""), ("tier", "front"), ("canary", "yes")];
+    let pairs = vec![
+        ("app", "web"),
+        ("app", "db"),
+        ("tier", ""),
+        ("tier", "front"),
+        ("canary", "yes"),
+    ];
     subsequence(pairs, 0..=3).prop_map(Labels::new)
 }
 
@@ -56,7 +64,10 @@ fn object_key(names: &'static [&'static str]) -> impl Strategy<Value = ObjectKey
 const POD_NAMES: [&str; 4] = ["b-c", "c", "p", "q"];
 
 fn addresses() -> impl Strategy<Value = PodAddresses> {
-    (option::weighted(0.9, select(&V4[..])), option::weighted(0.5, select(&V6[..])))
+    (
+        option::weighted(0.9, select(&V4[..])),
+        option::weighted(0.5, select(&V6[..])),
+    )
         .prop_map(|(v4, v6)| PodAddresses::new(v4.into_iter().chain(v6).map(address)))
 }
 
@@ -86,18 +97,26 @@ pub fn pod() -> impl Strategy<Value = Pod> {
         1 => Just(Phase::Failed),
     ];
     let identity = (object_key(&POD_NAMES), select(&NODES[..]));
-    (identity, labels(), addresses(), ports(), phase, prop::bool::weighted(0.1)).prop_map(
-        |((key, node), labels, addresses, ports, phase, host_network)| Pod {
-            key,
-            uid: "".into(),
-            labels,
-            addresses,
-            node: Some(name(node)),
-            ports: ports.into(),
-            phase,
-            host_network,
-        },
+    (
+        identity,
+        labels(),
+        addresses(),
+        ports(),
+        phase,
+        prop::bool::weighted(0.1),
     )
+        .prop_map(
+            |((key, node), labels, addresses, ports, phase, host_network)| Pod {
+                key,
+                uid: "".into(),
+                labels,
+                addresses,
+                node: Some(name(node)),
+                ports: ports.into(),
+                phase,
+                host_network,
+            },
+        )
 }
 
 /// A pod or namespace comes, changes or goes.
@@ -126,15 +145,25 @@ pub fn history(most: usize) -> impl Strategy<Value = Vec<Event>> {
 
 /// The node a ruleset is compiled for, or all of them.
 pub fn scope() -> impl Strategy<Value = NodeScope> {
-    prop_oneof![Just(NodeScope::AllNodes), select(&NODES[..]).prop_map(|n| NodeScope::Node(name(n)))]
+    prop_oneof![
+        Just(NodeScope::AllNodes),
+        select(&NODES[..]).prop_map(|n| NodeScope::Node(name(n)))
+    ]
 }
 
 /// Every flow worth asking about: each pair of endpoints of one family, each kind of transport.
 pub fn all_flows() -> Vec<Flow> {
-    let mut endpoints: Vec<Endpoint> =
-        V4.iter().chain(&V6).chain(&OUTSIDE).map(|a| Endpoint::Address(address(a))).collect();
+    let mut endpoints: Vec<Endpoint> = V4
+        .iter()
+        .chain(&V6)
+        .chain(&OUTSIDE)
+        .map(|a| Endpoint::Address(address(a)))
+        .collect();
     for node in NODES {
-        endpoints.extend(NODE_ADDRESSES.map(|a| Endpoint::Node { name: name(node), address: address(a) }));
+        endpoints.extend(NODE_ADDRESSES.map(|a| Endpoint::Node {
+            name: name(node),
+            address: address(a),
+        }));
     }
     let mut transports = vec![Transport::Other];
     for protocol in Protocol::ALL {
@@ -142,7 +171,10 @@ pub fn all_flows() -> Vec<Flow> {
     }
     let mut flows = Vec::new();
     for source in &endpoints {
-        for destination in endpoints.iter().filter(|d| d.address().is_ipv4() == source.address().is_ipv4()) {
+        for destination in endpoints
+            .iter()
+            .filter(|d| d.address().is_ipv4() == source.address().is_ipv4())
+        {
             flows.extend(transports.iter().map(|transport| Flow {
                 source: source.clone(),
                 destination: destination.clone(),

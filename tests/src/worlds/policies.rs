@@ -2,8 +2,8 @@
 
 use ipnet::IpNet;
 use policy_compiler::model::{
-    IpBlock, NamespaceScope, Operator, Peer, Peers, PodPeer, Policy, PortMatch, PortName, PortRange, Ports, Protocol,
-    Requirement, Rule, Selector,
+    IpBlock, NamespaceScope, Operator, Peer, Peers, PodPeer, Policy, PortMatch, PortName,
+    PortRange, Ports, Protocol, Requirement, Rule, Selector,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -17,20 +17,45 @@ pub(super) const NAMES: [&str; 4] = ["b-c", "c", "deny", "x"];
 /// A policy of any shape, those that isolate in neither direction left out: defaulting makes none.
 pub fn policy() -> impl Strategy<Value = Policy> {
     let direction = || option::weighted(0.7, vec(rule(), 0..3));
-    (object_key(&NAMES), selector(), direction(), direction()).prop_map(|(key, subjects, ingress, egress)| {
-        let egress = if ingress.is_none() { egress.or_else(|| Some(Vec::new())) } else { egress };
-        // A peer without namespaceSelector means the policy's own namespace.
-        let own = |rules: Vec<Rule>| rules.into_iter().map(|rule| Rule { peers: at_home(rule.peers, &key.namespace), ..rule }).collect();
-        Policy { subjects, ingress: ingress.map(own), egress: egress.map(own), key: key.clone() }
-    })
+    (object_key(&NAMES), selector(), direction(), direction()).prop_map(
+        |(key, subjects, ingress, egress)| {
+            let egress = if ingress.is_none() {
+                egress.or_else(|| Some(Vec::new()))
+            } else {
+                egress
+            };
+            // A peer without namespaceSelector means the policy's own namespace.
+            let own = |rules: Vec<Rule>| {
+                rules
+                    .into_iter()
+                    .map(|rule| Rule {
+                        peers: at_home(rule.peers, &key.namespace),
+                        ..rule
+                    })
+                    .collect()
+            };
+            Policy {
+                subjects,
+                ingress: ingress.map(own),
+                egress: egress.map(own),
+                key: key.clone(),
+            }
+        },
+    )
 }
 
 fn at_home(peers: Peers, own: &policy_compiler::model::Name) -> Peers {
-    let Peers::OneOf(peers) = peers else { return Peers::Any };
+    let Peers::OneOf(peers) = peers else {
+        return Peers::Any;
+    };
     let move_in = |peer| match peer {
-        Peer::Pods(PodPeer { namespaces: NamespaceScope::Named(_), pods }) => {
-            Peer::Pods(PodPeer { namespaces: NamespaceScope::Named(own.clone()), pods })
-        }
+        Peer::Pods(PodPeer {
+            namespaces: NamespaceScope::Named(_),
+            pods,
+        }) => Peer::Pods(PodPeer {
+            namespaces: NamespaceScope::Named(own.clone()),
+            pods,
+        }),
         other => other,
     };
     Peers::OneOf(peers.into_iter().map(move_in).collect())
@@ -43,16 +68,27 @@ fn selector() -> impl Strategy<Value = Selector> {
 fn requirement() -> impl Strategy<Value = Requirement> {
     let key = select(vec!["app", "tier", "canary", "kubernetes.io/metadata.name"]);
     let values = subsequence(vec!["", "a", "db", "front", "web"], 1..3);
-    let operator = select(vec![Operator::In, Operator::NotIn, Operator::Exists, Operator::DoesNotExist]);
+    let operator = select(vec![
+        Operator::In,
+        Operator::NotIn,
+        Operator::Exists,
+        Operator::DoesNotExist,
+    ]);
     (key, operator, values).prop_map(|(key, operator, values)| {
-        let values = if matches!(operator, Operator::In | Operator::NotIn) { values } else { Vec::new() };
-        Requirement::new(key, operator, values).unwrap_or_else(|| panic!("{operator:?} got the wrong number of values"))
+        let values = if matches!(operator, Operator::In | Operator::NotIn) {
+            values
+        } else {
+            Vec::new()
+        };
+        Requirement::new(key, operator, values)
+            .unwrap_or_else(|| panic!("{operator:?} got the wrong number of values"))
     })
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
     let peers = prop_oneof![1 => Just(Peers::Any), 4 => vec(peer(), 0..3).prop_map(Peers::OneOf), 1 => many_blocks()];
-    let ports = prop_oneof![1 => Just(Ports::Any), 2 => vec(port_match(), 0..4).prop_map(Ports::OneOf)];
+    let ports =
+        prop_oneof![1 => Just(Ports::Any), 2 => vec(port_match(), 0..4).prop_map(Ports::OneOf)];
     (peers, ports).prop_map(|(peers, ports)| Rule { peers, ports })
 }
 
@@ -61,18 +97,28 @@ fn peer() -> impl Strategy<Value = Peer> {
         select(&NAMESPACES[..]).prop_map(|n| NamespaceScope::Named(name(n))),
         selector().prop_map(NamespaceScope::Matching),
     ];
-    let pods = (namespaces, selector()).prop_map(|(namespaces, pods)| Peer::Pods(PodPeer { namespaces, pods }));
+    let pods = (namespaces, selector())
+        .prop_map(|(namespaces, pods)| Peer::Pods(PodPeer { namespaces, pods }));
     prop_oneof![3 => pods, 2 => block().prop_map(Peer::IpBlock)]
 }
 
 fn block() -> impl Strategy<Value = IpBlock> {
     let v4 = (
         select(vec!["0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/16"]),
-        subsequence(vec!["10.0.0.0/30", "10.0.0.2/32", "10.0.1.0/24", "10.0.0.64/26"], 0..3),
+        subsequence(
+            vec!["10.0.0.0/30", "10.0.0.2/32", "10.0.1.0/24", "10.0.0.64/26"],
+            0..3,
+        ),
     );
-    let v6 = (select(vec!["::/0", "fd00::/16"]), subsequence(vec!["fd00::/127", "fd00::2/128", "fd00::40/122"], 0..3));
+    let v6 = (
+        select(vec!["::/0", "fd00::/16"]),
+        subsequence(vec!["fd00::/127", "fd00::2/128", "fd00::40/122"], 0..3),
+    );
     prop_oneof![v4, v6].prop_map(|(cidr, except)| {
-        let network = |text: &str| text.parse::<IpNet>().unwrap_or_else(|error| panic!("{text}: {error}"));
+        let network = |text: &str| {
+            text.parse::<IpNet>()
+                .unwrap_or_else(|error| panic!("{text}: {error}"))
+        };
         let except: Vec<IpNet> = except.into_iter().map(network).collect();
         IpBlock::new(network(cidr), &except).unwrap_or_else(|error| panic!("{error}"))
     })
@@ -83,16 +129,29 @@ fn many_blocks() -> impl Strategy<Value = Peers> {
     vec(block().prop_map(Peer::IpBlock), 1..4).prop_map(|mut peers| {
         for i in 0..20u8 {
             let filler = IpNet::new(std::net::IpAddr::from([203, 0, i, 0]), 24);
-            peers.extend(filler.ok().and_then(|net| IpBlock::new(net, &[]).ok()).map(Peer::IpBlock));
+            peers.extend(
+                filler
+                    .ok()
+                    .and_then(|net| IpBlock::new(net, &[]).ok())
+                    .map(Peer::IpBlock),
+            );
         }
         Peers::OneOf(peers)
     })
 }
 
 fn port_match() -> impl Strategy<Value = PortMatch> {
-    let protocol = || select(vec![Protocol::Tcp, Protocol::Tcp, Protocol::Udp, Protocol::Sctp]);
-    let range = (select(vec![53u16, 79, 80, 443]), 0u16..3)
-        .prop_map(|(first, more)| PortRange::new(first, first + more).unwrap_or_else(|| panic!("an empty range")));
+    let protocol = || {
+        select(vec![
+            Protocol::Tcp,
+            Protocol::Tcp,
+            Protocol::Udp,
+            Protocol::Sctp,
+        ])
+    };
+    let range = (select(vec![53u16, 79, 80, 443]), 0u16..3).prop_map(|(first, more)| {
+        PortRange::new(first, first + more).unwrap_or_else(|| panic!("an empty range"))
+    });
     let port_name = select(vec!["http", "dns", "nowhere"])
         .prop_map(|n| PortName::parse(n).unwrap_or_else(|error| panic!("{n}: {error}")));
     prop_oneof![

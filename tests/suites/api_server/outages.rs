@@ -12,15 +12,21 @@ fn shop(topology: Topology) -> Live {
     let mut live = Live::start(topology);
     live.add_namespaces(&["shop"]);
     live.apply(&closes("shop", &["Ingress"]));
-    live.apply(&lets_in("shop", "db", json!([{"podSelector": {"matchLabels": {"app": "web"}}}])));
+    live.apply(&lets_in(
+        "shop",
+        "db",
+        &json!([{"podSelector": {"matchLabels": {"app": "web"}}}]),
+    ));
     live.add_pod("shop/db", &[("app", "db")], 0, 10);
     live.add_pod("shop/web", &[("app", "web")], 1, 10);
     live.add_pod("shop/job", &[("app", "job")], 1, 11);
     live
 }
 
-const AS_POLICIES_SAY: [(&str, &str, u16, bool); 2] =
-    [("shop/web", "shop/db", 80, true), ("shop/job", "shop/db", 80, false)];
+const AS_POLICIES_SAY: [(&str, &str, u16, bool); 2] = [
+    ("shop/web", "shop/db", 80, true),
+    ("shop/job", "shop/db", 80, false),
+];
 
 /// The API server dies and comes back, with watches that cannot be resumed where they were.
 #[test]
@@ -33,18 +39,29 @@ fn the_api_server_goes_away() {
     live.eventually("before", &AS_POLICIES_SAY);
     live.control.kill_api_server();
     live.now("while it is away", &AS_POLICIES_SAY);
-    live.control.restart_api_server().unwrap_or_else(|error| panic!("{error}"));
+    live.control
+        .restart_api_server()
+        .unwrap_or_else(|error| panic!("{error}"));
     // At once, before the agents are back: additions, changes and deletions they see only by listing again.
     live.relabel(&pod("shop", "job"), &[("app", "web")]);
     live.delete(&pod("shop", "web"));
     live.eventually(
         "what happened meanwhile is caught up with",
-        &[("shop/job", "shop/db", 80, true), ("shop/web", "shop/db", 80, false)],
+        &[
+            ("shop/job", "shop/db", 80, true),
+            ("shop/web", "shop/db", 80, false),
+        ],
     );
-    live.delete(&lets_in("shop", "db", json!([])));
-    live.eventually("and the watch goes on", &[("shop/job", "shop/db", 80, false)]);
+    live.delete(&lets_in("shop", "db", &json!([])));
+    live.eventually(
+        "and the watch goes on",
+        &[("shop/job", "shop/db", 80, false)],
+    );
     live.delete(&closes("shop", &[]));
-    live.eventually("down to the last policy", &[("shop/job", "shop/db", 80, true)]);
+    live.eventually(
+        "down to the last policy",
+        &[("shop/job", "shop/db", 80, true)],
+    );
 }
 
 /// An agent that starts while there is no API server writes no rule, says so, and starts to work when there is one.
@@ -56,13 +73,25 @@ fn the_agent_starts_first() {
     let mut live = shop(Topology::Bridge);
     live.control.kill_api_server();
     live.start_agent("node-a");
-    live.lab.await_log("node-a", "172.30.0.10").unwrap_or_else(|error| panic!("{error}"));
-    let (status, reason) = live.lab.agent_get("node-a", "/readyz").unwrap_or_else(|error| panic!("{error}"));
+    live.lab
+        .await_log("node-a", "172.30.0.10")
+        .unwrap_or_else(|error| panic!("{error}"));
+    let (status, reason) = live
+        .lab
+        .agent_get("node-a", "/readyz")
+        .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(status, 503, "ready without having seen anything: {reason}");
-    let table = live.lab.list_table("node-a").unwrap_or_else(|error| panic!("{error}"));
+    let table = live
+        .lab
+        .list_table("node-a")
+        .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(table, None, "rules were written before the first sync");
-    live.control.restart_api_server().unwrap_or_else(|error| panic!("{error}"));
-    live.lab.wait_ready("node-a").unwrap_or_else(|error| panic!("{error}"));
+    live.control
+        .restart_api_server()
+        .unwrap_or_else(|error| panic!("{error}"));
+    live.lab
+        .wait_ready("node-a")
+        .unwrap_or_else(|error| panic!("{error}"));
     live.now("once it is ready", &AS_POLICIES_SAY);
 }
 
@@ -75,20 +104,37 @@ fn the_agent_goes_away() {
     let mut live = shop(Topology::RoutedVeth);
     live.start_agents();
     live.eventually("before", &AS_POLICIES_SAY);
-    live.lab.stop_agent("node-a", Signal::SIGKILL).unwrap_or_else(|error| panic!("{error}"));
+    live.lab
+        .stop_agent("node-a", Signal::SIGKILL)
+        .unwrap_or_else(|error| panic!("{error}"));
     live.relabel(&pod("shop", "job"), &[("app", "web")]);
     live.delete(&pod("shop", "web"));
     live.now("killed: the rules stay as they were", &AS_POLICIES_SAY);
     live.start_agent("node-a");
     live.eventually(
         "started again",
-        &[("shop/job", "shop/db", 80, true), ("shop/web", "shop/db", 80, false)],
+        &[
+            ("shop/job", "shop/db", 80, true),
+            ("shop/web", "shop/db", 80, false),
+        ],
     );
-    let status = live.lab.stop_agent("node-a", Signal::SIGTERM).unwrap_or_else(|error| panic!("{error}"));
+    let status = live
+        .lab
+        .stop_agent("node-a", Signal::SIGTERM)
+        .unwrap_or_else(|error| panic!("{error}"));
     assert!(status.success(), "SIGTERM ends it well: {status}");
     live.delete(&closes("shop", &[]));
-    live.delete(&lets_in("shop", "db", json!([])));
-    live.now("stopped: the rules stay", &[("shop/job", "shop/db", 80, true), ("shop/web", "shop/db", 80, false)]);
+    live.delete(&lets_in("shop", "db", &json!([])));
+    live.now(
+        "stopped: the rules stay",
+        &[
+            ("shop/job", "shop/db", 80, true),
+            ("shop/web", "shop/db", 80, false),
+        ],
+    );
     live.start_agent("node-a");
-    live.eventually("and go when the agent learns that the policies went", &[("shop/web", "shop/db", 80, true)]);
+    live.eventually(
+        "and go when the agent learns that the policies went",
+        &[("shop/web", "shop/db", 80, true)],
+    );
 }

@@ -1,7 +1,7 @@
 //! What belongs to a connection passes although its direction is closed; what does not, does not.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use netpol_tests::lab::{
@@ -159,10 +159,11 @@ fn established_connections_survive_a_policy() {
     }
     for topology in Topology::ALL {
         let mut lab = build_isolated(topology);
-        let mut streams = Vec::new();
+        let (mut streams, mut sockets) = (Vec::new(), Vec::new());
         let mut again = Vec::new();
         for callee in [NEAR, FAR] {
             lab.listen(&at(callee), IpProtocol::Tcp, 80)
+                .and_then(|()| lab.listen(&at(callee), IpProtocol::Udp, 53))
                 .unwrap_or_else(|error| panic!("{error}"));
             for address in addresses(callee) {
                 let netns = lab.host(&at(CALLER)).expect("a pod").netns();
@@ -173,6 +174,21 @@ fn established_connections_survive_a_policy() {
                     .expect("an allowed connection");
                 echo(&mut stream).expect("an answer");
                 streams.push(stream);
+                let bind = move || {
+                    let any: IpAddr = if address.is_ipv4() {
+                        [0; 4].into()
+                    } else {
+                        [0; 16].into()
+                    };
+                    UdpSocket::bind((any, 0))
+                        .and_then(|socket| socket.connect((address, 53)).map(|()| socket))
+                };
+                let socket = netns
+                    .call(bind)
+                    .expect("the pod is there")
+                    .expect("a socket");
+                ask(&socket).expect("an answer");
+                sockets.push(socket);
                 again.push(
                     Probe::new(&at(CALLER), address, Transport::Tcp(80)).expect(Expect::Silence),
                 );
@@ -181,6 +197,9 @@ fn established_connections_survive_a_policy() {
         lab.load_rules(&deny_all())
             .unwrap_or_else(|error| panic!("{error}"));
         check(&mut lab, &again);
+        for socket in &sockets {
+            ask(socket).unwrap_or_else(|error| panic!("{topology}: {socket:?}: {error}"));
+        }
         for stream in &mut streams {
             echo(stream)
                 .unwrap_or_else(|error| panic!("{topology}: {:?}: {error}", stream.peer_addr()));
@@ -192,4 +211,10 @@ fn echo(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(LONG))?;
     stream.write_all(b"still there?")?;
     stream.read_exact(&mut [0; 12])
+}
+
+fn ask(socket: &UdpSocket) -> std::io::Result<()> {
+    socket.set_read_timeout(Some(LONG))?;
+    socket.send(b"np?\n")?;
+    socket.recv(&mut [0; 64]).map(drop)
 }

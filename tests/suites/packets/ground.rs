@@ -2,16 +2,10 @@
 
 use std::net::IpAddr;
 
-use netpol_tests::lab::{
-    Lab, LabSpec, NODES, Place, PodSpec, Probe, ServicePort, ServiceSpec, Topology, Transport,
-    privileged,
-};
-use policy_compiler::model::Protocol;
+use netpol_tests::lab::{NODES, Place, Probe, Topology, Transport, privileged};
 
+use crate::node_ports::{NODE_PORT, SERVICE, lab_with_service};
 use crate::world::{FAR, NEAR, addresses, build, check};
-
-const SERVICE: [&str; 2] = ["10.96.0.1", "fd00:10:96::1"];
-const NODE_PORT: u16 = 30_080;
 
 #[test]
 fn everything_reaches_everything() {
@@ -37,34 +31,6 @@ fn everything_reaches_everything() {
         }
         check(&mut lab, &probes);
     }
-}
-
-/// One Service with a backend on each node in turn, so that every client has it near and far.
-fn lab_with_service(topology: Topology, backend: &str) -> Lab {
-    let pods = [NEAR, FAR].map(|key| PodSpec {
-        key: key.to_owned(),
-        node: NODES[usize::from(key == FAR)].name.to_owned(),
-        addresses: addresses(key).to_vec(),
-    });
-    let ports = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(|protocol| ServicePort {
-        protocol,
-        port: 80,
-        node_port: Some(NODE_PORT),
-        backends: addresses(backend)
-            .map(|address| (address, 8080).into())
-            .to_vec(),
-    });
-    let service = ServiceSpec {
-        key: "conn/service".to_owned(),
-        cluster_ips: SERVICE.map(|ip| ip.parse().expect("an address")).to_vec(),
-        ports: ports.to_vec(),
-    };
-    let spec = LabSpec {
-        pods: pods.to_vec(),
-        services: vec![service],
-        outside: Vec::new(),
-    };
-    Lab::build(topology, spec).unwrap_or_else(|error| panic!("{topology}: {error}"))
 }
 
 #[test]
@@ -161,6 +127,43 @@ fn source_addresses_are_those_of_a_real_cluster() {
                 outcome.arrived_from,
                 Some(*source),
                 "{topology}: {from} → {to} {transport}: {outcome}"
+            );
+        }
+    }
+}
+
+/// A control plane, for example: nodes reach it, and pods do with their node's address.
+#[test]
+fn hosts_can_be_attached() {
+    if !privileged("hosts_can_be_attached") {
+        return;
+    }
+    for topology in Topology::ALL {
+        let mut lab = build(topology);
+        let addresses = [
+            [172, 30, 0, 10].into(),
+            "fd00:172:30::10".parse().expect("an address"),
+        ];
+        let [IpAddr::V4(v4), IpAddr::V6(v6)] = addresses else {
+            panic!("one of each family")
+        };
+        lab.attach_host("control", v4, v6)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let mut probes = Vec::new();
+        for from in [
+            Place::node("node-a"),
+            Place::node("node-b"),
+            Place::pod(NEAR),
+            Place::pod(FAR),
+        ] {
+            probes.extend(addresses.map(|to| Probe::new(&from, to, Transport::Tcp(6443))));
+        }
+        let outcomes = lab.probe(&probes).unwrap_or_else(|error| panic!("{error}"));
+        for (probe, outcome) in probes.iter().zip(outcomes) {
+            assert!(
+                outcome.answered,
+                "{topology}: {} → {}: {outcome}",
+                probe.from, probe.to
             );
         }
     }
