@@ -21,6 +21,8 @@ pub struct Packet {
     pub transport: Transport,
     /// Whether the source address is the node's own.
     pub source_is_local: bool,
+    /// Whether the destination was a Service's before.
+    pub is_translated: bool,
 }
 
 impl Packet {
@@ -31,6 +33,8 @@ impl Packet {
             destination: flow.destination.address(),
             transport: flow.transport,
             source_is_local,
+            // What a pod sends to itself comes by the node only through a Service.
+            is_translated: flow.source.address() == flow.destination.address(),
         }
     }
 }
@@ -113,6 +117,9 @@ fn address(packet: &Packet, side: Side) -> IpAddr {
 fn holds(ruleset: &Ruleset, rule: &Rule, packet: &Packet) -> bool {
     rule.matches.iter().all(|condition| match condition {
         Match::Tracked | Match::NeighbourDiscovery => false,
+        Match::Translated => packet.is_translated,
+        // Sending packets on is IPVS' way, which no packet here takes.
+        Match::Reinjected => false,
         Match::SourceIsLocal => packet.source_is_local,
         Match::Address(side, AddressMatch::In(network)) => {
             network.contains(&address(packet, *side))

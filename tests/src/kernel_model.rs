@@ -20,128 +20,132 @@ fn apply(table: &mut Option<Ruleset>, operation: &Operation) -> Result<(), &'sta
     match operation {
         Operation::AddTable => {
             table.get_or_insert_default();
-            return Ok(());
+            Ok(())
         }
-        Operation::DeleteTable => return table.take().map(|_| ()).ok_or("no table"),
+        Operation::DeleteTable => table.take().map(|_| ()).ok_or("no table"),
         Operation::Load(ruleset) => {
             let present = table.get_or_insert_default();
             if !present.is_empty() {
                 return Err("the table is not empty");
             }
             *present = ruleset.clone();
-            return Ok(());
+            Ok(())
         }
-        _ => {}
+        _ => {
+            let table = table.as_mut().ok_or("no table")?;
+            change_set(table, operation)
+                .or_else(|| change_map(table, operation))
+                .or_else(|| change_chain(table, operation))
+                .unwrap_or(Err("not a change of a set, map or chain"))
+        }
     }
-    let table = table.as_mut().ok_or("no table")?;
-    match operation {
+}
+
+type Answer = Option<Result<(), &'static str>>;
+
+/// `None` if the operation is not about a set.
+fn change_set(table: &mut Ruleset, operation: &Operation) -> Answer {
+    let sets = &mut table.sets;
+    Some(match operation {
         Operation::AddSet(name, key, comment) => {
+            let (key, comment, elements) = (*key, comment.clone(), BTreeSet::new());
             let set = Set {
-                key: *key,
-                comment: comment.clone(),
-                elements: BTreeSet::new(),
+                key,
+                comment,
+                elements,
             };
-            table
-                .sets
-                .insert(name.clone(), set)
-                .map_or(Ok(()), |_| Err("the set is there"))
+            let present = sets.insert(name.clone(), set).is_some();
+            refuse_if(present, "the set is there")
         }
-        Operation::AddMap(name, family) => {
-            let map = VerdictMap {
-                family: *family,
-                elements: [].into(),
-            };
-            table
-                .maps
-                .insert(name.clone(), map)
-                .map_or(Ok(()), |_| Err("the map is there"))
-        }
-        Operation::AddChain(name, hook) => {
-            let chain = Chain {
-                hook: *hook,
-                rules: Vec::new(),
-            };
-            table
-                .chains
-                .insert(name.clone(), chain)
-                .map_or(Ok(()), |_| Err("the chain is there"))
-        }
-        Operation::FlushChain(name) => {
-            table.chains.get_mut(name).ok_or("no chain")?.rules.clear();
-            Ok(())
-        }
-        Operation::AddRule(name, rule) => add_rule(table, name, rule),
-        Operation::FlushSet(name) => {
-            table.sets.get_mut(name).ok_or("no set")?.elements.clear();
-            Ok(())
-        }
+        Operation::FlushSet(name) => sets
+            .get_mut(name)
+            .map(|set| set.elements.clear())
+            .ok_or("no set"),
         Operation::DeleteElements(name, elements) => {
-            let set = table.sets.get_mut(name).ok_or("no set")?;
-            elements
-                .iter()
-                .all(|element| set.elements.remove(element))
-                .then_some(())
-                .ok_or("no such element")
+            sets.get_mut(name).ok_or("no set").and_then(|set| {
+                let missing = !elements.iter().all(|element| set.elements.remove(element));
+                refuse_if(missing, "no such element")
+            })
         }
         Operation::AddElements(name, elements) => {
-            let set = table.sets.get_mut(name).ok_or("no set")?;
-            elements
-                .iter()
-                .all(|element| set.elements.insert(*element))
-                .then_some(())
-                .ok_or("the element is there")
+            sets.get_mut(name).ok_or("no set").and_then(|set| {
+                let present = !elements.iter().all(|e| set.elements.insert(*e));
+                refuse_if(present, "the element is there")
+            })
         }
-        Operation::DeleteMapElements(name, elements) => {
-            let map = table.maps.get_mut(name).ok_or("no map")?;
-            let delete =
-                |(address, chain): &_| map.elements.remove(address).as_ref() == Some(chain);
-            elements
-                .iter()
-                .all(delete)
-                .then_some(())
-                .ok_or("no such entry")
-        }
-        Operation::AddMapElements(name, elements) => {
-            if !elements
-                .iter()
-                .all(|(_, chain)| table.chains.contains_key(chain))
-            {
-                return Err("no chain");
-            }
-            let map = table.maps.get_mut(name).ok_or("no map")?;
-            let mut add = |(address, chain): &(_, Ident)| {
-                map.elements.insert(*address, chain.clone()).is_none()
-            };
-            elements
-                .iter()
-                .all(&mut add)
-                .then_some(())
-                .ok_or("the entry is there")
-        }
-        Operation::DeleteChain(name) => delete_chain(table, name),
         Operation::DeleteSet(name) => {
-            if table
-                .chains
-                .values()
-                .any(|chain| chain.sets().any(|set| set == name))
-            {
-                return Err("the set is in use");
-            }
-            table.sets.remove(name).map(|_| ()).ok_or("no set")
+            let mut chains = table.chains.values();
+            let used = chains.any(|chain| chain.sets().any(|set| set == name));
+            let removed = sets.remove(name).map(|_| ()).ok_or("no set");
+            refuse_if(used, "the set is in use").and(removed)
+        }
+        _ => return None,
+    })
+}
+
+/// `None` if the operation is not about a map.
+fn change_map(table: &mut Ruleset, operation: &Operation) -> Answer {
+    let (maps, chains) = (&mut table.maps, &table.chains);
+    Some(match operation {
+        Operation::AddMap(name, family) => {
+            let (family, elements) = (*family, [].into());
+            let map = VerdictMap { family, elements };
+            let present = maps.insert(name.clone(), map).is_some();
+            refuse_if(present, "the map is there")
+        }
+        Operation::DeleteMapElements(name, entries) => {
+            maps.get_mut(name).ok_or("no map").and_then(|map| {
+                let mut delete = |(address, chain): &(_, Ident)| {
+                    map.elements.remove(address).as_ref() == Some(chain)
+                };
+                refuse_if(!entries.iter().all(&mut delete), "no such entry")
+            })
+        }
+        Operation::AddMapElements(name, entries) => {
+            let known = entries.iter().all(|(_, chain)| chains.contains_key(chain));
+            refuse_if(!known, "no chain to go to")
+                .and_then(|()| maps.get_mut(name).ok_or("no map"))
+                .and_then(|map| {
+                    let mut add = |(address, chain): &(_, Ident)| {
+                        map.elements.insert(*address, chain.clone()).is_none()
+                    };
+                    refuse_if(!entries.iter().all(&mut add), "the entry is there")
+                })
         }
         Operation::DeleteMap(name) => {
             let uses = |rule: &Rule| matches!(&rule.verdict, Verdict::AddressMap(_, _, map) if map == name);
-            if table
-                .chains
-                .values()
-                .any(|chain| chain.rules.iter().any(uses))
-            {
-                return Err("the map is in use");
-            }
-            table.maps.remove(name).map(|_| ()).ok_or("no map")
+            let used = chains.values().any(|chain| chain.rules.iter().any(uses));
+            let removed = maps.remove(name).map(|_| ()).ok_or("no map");
+            refuse_if(used, "the map is in use").and(removed)
         }
-        Operation::AddTable | Operation::DeleteTable | Operation::Load(_) => Ok(()),
-    }
+        _ => return None,
+    })
+}
+
+/// `None` if the operation is not about a chain.
+fn change_chain(table: &mut Ruleset, operation: &Operation) -> Answer {
+    Some(match operation {
+        Operation::AddChain(name, hook) => {
+            let (hook, rules) = (*hook, Vec::new());
+            let present = table
+                .chains
+                .insert(name.clone(), Chain { hook, rules })
+                .is_some();
+            refuse_if(present, "the chain is there")
+        }
+        Operation::FlushChain(name) => table
+            .chains
+            .get_mut(name)
+            .map(|chain| chain.rules.clear())
+            .ok_or("no chain"),
+        Operation::AddRule(name, rule) => add_rule(table, name, rule),
+        Operation::DeleteChain(name) => delete_chain(table, name),
+        _ => return None,
+    })
+}
+
+fn refuse_if(fault: bool, why: &'static str) -> Result<(), &'static str> {
+    if fault { Err(why) } else { Ok(()) }
 }
 
 fn add_rule(table: &mut Ruleset, name: &Ident, rule: &Rule) -> Result<(), &'static str> {

@@ -6,15 +6,20 @@
 mod address_ranges;
 mod addresses;
 mod base_chains;
+mod families;
 mod pod_chain;
 mod policy_chain;
 mod port_terms;
 mod set_definition;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use addresses::Claims;
 pub(crate) use base_chains::{INGRESS, add_base_chains, entry_map};
+pub(crate) use families::Families;
 pub(crate) use pod_chain::{contested_chain, contested_chain_name, pod_chain, pod_chain_name};
-pub(crate) use policy_chain::{Families, compile_policy, policy_chain_name};
+pub(crate) use policy_chain::compile_policy;
+use policy_chain::policy_chain_name;
 pub(crate) use set_definition::{SetContent, SetDefinition};
 
 use std::collections::BTreeMap;
@@ -153,15 +158,8 @@ impl<'a> Compilation<'a> {
                 let Some(compiled) = compile_policy(policy, direction, *families) else {
                     continue;
                 };
-                self.ruleset
-                    .chains
-                    .insert(policy_chain_name(key, direction), compiled.chain);
-                sets.extend(
-                    compiled
-                        .sets
-                        .into_iter()
-                        .map(|set| (set.name().clone(), set)),
-                );
+                self.ruleset.chains.extend(compiled.chains);
+                sets.extend(compiled.sets);
             }
         }
         sets

@@ -28,7 +28,7 @@ pub(crate) fn pod_chain(
 ) -> Chain {
     let mut rules: Vec<Rule> = addresses
         .iter()
-        .map(|address| to_itself(*address, direction))
+        .flat_map(|address| to_itself(*address, direction))
         .collect();
     for policy in policies
         .iter()
@@ -57,20 +57,24 @@ pub(crate) fn contested_chain_name(address: IpAddr, direction: Direction) -> Ide
 pub(crate) fn contested_chain(address: IpAddr, direction: Direction) -> Chain {
     let drop = Rule::new(vec![], Verdict::CountAndDrop)
         .with_comment("several live pods claim this address");
-    Chain {
-        hook: None,
-        rules: vec![to_itself(address, direction), drop],
-    }
+    let mut rules = to_itself(address, direction);
+    rules.push(drop);
+    Chain { hook: None, rules }
 }
 
-/// A pod always reaches itself, through a service too (semantics rules G6 and G7, decision L2).
-fn to_itself(address: IpAddr, direction: Direction) -> Rule {
-    let (side, verdict) = match direction {
-        Direction::Ingress => (Side::Source, Verdict::Accept),
-        Direction::Egress => (Side::Destination, Verdict::Goto(Ident::fixed(INGRESS))),
-    };
-    Rule::new(
-        vec![Match::Address(side, AddressMatch::In(IpNet::from(address)))],
-        verdict,
-    )
+/// A pod always reaches itself, through a service too (semantics rules G6 and G7, decision L2). What it sends to itself
+/// directly never leaves it, so a packet that bears its address at both ends is believed only where a service can have
+/// sent it back: with its destination translated, or re-injected by IPVS, without an input interface. Any other was
+/// forged.
+fn to_itself(address: IpAddr, direction: Direction) -> Vec<Rule> {
+    let own = |side| Match::Address(side, AddressMatch::In(IpNet::from(address)));
+    match direction {
+        Direction::Egress => {
+            let verdict = Verdict::Goto(Ident::fixed(INGRESS));
+            vec![Rule::new(vec![own(Side::Destination)], verdict)]
+        }
+        Direction::Ingress => [Match::Translated, Match::Reinjected]
+            .map(|sent_back| Rule::new(vec![own(Side::Source), sent_back], Verdict::Accept))
+            .into(),
+    }
 }

@@ -1,9 +1,9 @@
 //! The chains of one policy: its rules, shared by all pods it selects.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::address_ranges::AddressRanges;
+use super::families::Families;
 use super::port_terms::{PortTerm, port_terms};
 use super::{INGRESS, SetDefinition};
 use crate::model::{Direction, IpBlock, ObjectKey, Peer, Peers, Policy, Rule as PolicyRule};
@@ -12,6 +12,11 @@ use crate::ruleset::{AddressMatch, Chain, Family, Ident, Match, Rule, Side, Verd
 /// Up to so many networks, exceptions included, a rule's ipBlocks are matched one after the other. Each costs some
 /// nanoseconds; an interval set costs 17 KiB, and slows everyone who runs the `nft` program on the node.
 const MOST_INLINE_NETWORKS: usize = 16;
+
+/// Up to so many pairs of a peer and a port, each way to match a rule's peers is written out with each way to match its
+/// ports. Beyond, they stand in chains of their own: whoever writes a policy chooses both numbers, and must not choose
+/// their product.
+const MOST_PAIRS: usize = 256;
 
 /// `policy/namespace/name/ingress`
 pub(crate) fn policy_chain_name(policy: &ObjectKey, direction: Direction) -> Ident {
@@ -23,41 +28,13 @@ pub(crate) fn policy_chain_name(policy: &ObjectKey, direction: Direction) -> Ide
     ])
 }
 
-/// The address families that the pods of a policy have. Rules for others would never be reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Families {
-    v4: bool,
-    v6: bool,
-}
-
-impl Families {
-    /// Adds the families of `addresses`.
-    pub(crate) fn add(&mut self, addresses: &[IpAddr]) {
-        self.v4 |= addresses.iter().any(IpAddr::is_ipv4);
-        self.v6 |= addresses.iter().any(IpAddr::is_ipv6);
-    }
-
-    fn contains(self, family: Family) -> bool {
-        match family {
-            Family::V4 => self.v4,
-            Family::V6 => self.v6,
-        }
-    }
-
-    fn iter(self) -> impl Iterator<Item = Family> {
-        Family::BOTH
-            .into_iter()
-            .filter(move |family| self.contains(*family))
-    }
-}
-
-/// A policy's chain in one direction.
-#[derive(Debug)]
+/// What a policy compiles to in one direction.
+#[derive(Debug, Default)]
 pub(crate) struct CompiledPolicy {
-    /// The chain.
-    pub(crate) chain: Chain,
-    /// The sets its rules look things up in.
-    pub(crate) sets: Vec<SetDefinition>,
+    /// The policy's chain, and those of its rules that have their own.
+    pub(crate) chains: BTreeMap<Ident, Chain>,
+    /// The sets that the chains' rules look things up in.
+    pub(crate) sets: BTreeMap<Ident, SetDefinition>,
 }
 
 /// Compiles one direction of a policy; `None` if it does not isolate in it.
@@ -67,25 +44,23 @@ pub(crate) fn compile_policy(
     families: Families,
 ) -> Option<CompiledPolicy> {
     let rules = policy.rules(direction)?;
-    let chain = Chain {
-        hook: None,
-        rules: Vec::new(),
-    };
     let mut emitter = Emitter {
+        policy: &policy.key,
         direction,
         families,
-        compiled: CompiledPolicy {
-            chain,
-            sets: Vec::new(),
-        },
+        compiled: CompiledPolicy::default(),
     };
-    for (index, rule) in rules.iter().enumerate() {
-        emitter.add_rule(rule, &format!("{direction}[{index}]"));
-    }
+    let own: Vec<Rule> = rules
+        .iter()
+        .enumerate()
+        .flat_map(|(index, rule)| emitter.rules_of(rule, index))
+        .collect();
+    emitter.add_chain(policy_chain_name(&policy.key, direction), own);
     Some(emitter.compiled)
 }
 
-struct Emitter {
+struct Emitter<'a> {
+    policy: &'a ObjectKey,
     direction: Direction,
     families: Families,
     compiled: CompiledPolicy,
@@ -97,49 +72,99 @@ struct PeerTerm {
     matches: Vec<Match>,
 }
 
-impl Emitter {
+impl Emitter<'_> {
     /// A rule matches when one of its peers and one of its ports does (semantics rules B1, B4).
-    fn add_rule(&mut self, rule: &PolicyRule, label: &str) {
+    fn rules_of(&mut self, rule: &PolicyRule, index: usize) -> Vec<Rule> {
+        let label = format!("{}[{index}]", self.direction);
+        let peers = self.peer_terms(&rule.peers);
         let ports = port_terms(&rule.ports);
-        for peer in self.peer_terms(&rule.peers) {
-            for port in &ports {
-                match port {
-                    PortTerm::Any => self.push(peer.matches.clone(), None, label),
-                    PortTerm::Numbers(numbers) => {
-                        self.push(peer.matches.clone(), Some(numbers.clone()), label);
-                    }
-                    PortTerm::Named(protocol, name) => {
-                        let families: Vec<Family> = self.families.iter().collect();
-                        for family in families
-                            .into_iter()
-                            .filter(|f| peer.family.is_none_or(|bound| bound == *f))
-                        {
-                            let set = self.use_set(SetDefinition::named_port(
-                                self.direction,
-                                *protocol,
-                                name,
-                                family,
-                            ));
-                            let pair = Match::NamedPort(family, *protocol, set);
-                            self.push(peer.matches.clone(), Some(pair), label);
-                        }
+        let ranges: usize = ports.iter().map(PortTerm::ranges).sum();
+        if peers.len() > 1 && ranges > 1 && peers.len().saturating_mul(ranges) > MOST_PAIRS {
+            return vec![
+                self.in_own_chains(&peers, &ports, index)
+                    .with_comment(&label),
+            ];
+        }
+        let mut rules = Vec::new();
+        for peer in &peers {
+            for port in self.port_matches(&ports, peer.family) {
+                let matches = peer.matches.iter().cloned().chain(port).collect();
+                rules.push(Rule::new(matches, self.allow()).with_comment(&label));
+            }
+        }
+        rules
+    }
+
+    /// First one chain for the ports, then one for the peers. What is no peer's goes back to the policy's chain without
+    /// trying another port, so that a packet meets each condition once at most.
+    fn in_own_chains(&mut self, peers: &[PeerTerm], ports: &[PortTerm], index: usize) -> Rule {
+        let name = |part| {
+            let (namespace, name) = (&self.policy.namespace, &self.policy.name);
+            let index = index.to_string();
+            let direction = self.direction.as_str();
+            Ident::from_parts(&[
+                "policy",
+                namespace.as_str(),
+                name.as_str(),
+                direction,
+                &index,
+                part,
+            ])
+        };
+        let (ports_chain, peers_chain) = (name("ports"), name("peers"));
+        let to_peers = self
+            .port_matches(ports, None)
+            .into_iter()
+            .map(|port| {
+                Rule::new(
+                    port.into_iter().collect(),
+                    Verdict::Goto(peers_chain.clone()),
+                )
+            })
+            .collect();
+        let allow = |peer: &PeerTerm| Rule::new(peer.matches.clone(), self.allow());
+        let allowed = peers.iter().map(allow).collect();
+        self.add_chain(ports_chain.clone(), to_peers);
+        self.add_chain(peers_chain, allowed);
+        Rule::new(vec![], Verdict::Jump(ports_chain))
+    }
+
+    fn add_chain(&mut self, name: Ident, rules: Vec<Rule>) {
+        self.compiled
+            .chains
+            .insert(name, Chain { hook: None, rules });
+    }
+
+    fn allow(&self) -> Verdict {
+        match self.direction {
+            Direction::Ingress => Verdict::Accept,
+            // What may leave one pod must still be let in by the other (semantics rule A5).
+            Direction::Egress => Verdict::Goto(Ident::fixed(INGRESS)),
+        }
+    }
+
+    /// The conditions that stand for `terms` beside peers of one family or of any; `None` is no condition.
+    fn port_matches(&mut self, terms: &[PortTerm], family: Option<Family>) -> Vec<Option<Match>> {
+        let mut matches = Vec::new();
+        for term in terms {
+            match term {
+                PortTerm::Any => matches.push(None),
+                PortTerm::Numbers(numbers) => matches.push(Some(numbers.clone())),
+                PortTerm::Named(protocol, name) => {
+                    let families: Vec<Family> = self.families.iter().collect();
+                    for family in families
+                        .into_iter()
+                        .filter(|f| family.is_none_or(|bound| bound == *f))
+                    {
+                        let set =
+                            SetDefinition::named_port(self.direction, *protocol, name, family);
+                        let pair = Match::NamedPort(family, *protocol, self.use_set(set));
+                        matches.push(Some(pair));
                     }
                 }
             }
         }
-    }
-
-    fn push(&mut self, mut matches: Vec<Match>, port: Option<Match>, label: &str) {
-        matches.extend(port);
-        let verdict = match self.direction {
-            Direction::Ingress => Verdict::Accept,
-            // What may leave one pod must still be let in by the other (semantics rule A5).
-            Direction::Egress => Verdict::Goto(Ident::fixed(INGRESS)),
-        };
-        self.compiled
-            .chain
-            .rules
-            .push(Rule::new(matches, verdict).with_comment(label));
+        matches
     }
 
     fn peer_terms(&mut self, peers: &Peers) -> Vec<PeerTerm> {
@@ -216,9 +241,7 @@ impl Emitter {
 
     fn use_set(&mut self, set: SetDefinition) -> Ident {
         let name = set.name().clone();
-        if !self.compiled.sets.iter().any(|known| *known.name() == name) {
-            self.compiled.sets.push(set);
-        }
+        self.compiled.sets.entry(name.clone()).or_insert(set);
         name
     }
 }

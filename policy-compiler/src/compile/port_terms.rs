@@ -12,6 +12,16 @@ pub(super) enum PortTerm {
     Named(Protocol, PortName),
 }
 
+impl PortTerm {
+    /// How many ranges of ports it holds.
+    pub(super) fn ranges(&self) -> usize {
+        match self {
+            Self::Numbers(Match::Port(_, ranges)) => ranges.len(),
+            Self::Any | Self::Numbers(_) | Self::Named(..) => 1,
+        }
+    }
+}
+
 /// The ways to match `ports`: numbers of one protocol together, each name by itself (semantics rules B3, D1 to D13).
 pub(super) fn port_terms(ports: &Ports) -> Vec<PortTerm> {
     let Ports::OneOf(items) = ports else {

@@ -1,7 +1,8 @@
 //! The ruleset, kept up to date one event at a time.
 //!
 //! What an event costs depends on the selectors in use on this node and on the objects it concerns, never on how many
-//! pods the cluster has. The result always equals [`compile`](crate::compile::compile) of the same objects.
+//! pods the cluster has; only a selector that comes into use here looks through the namespaces it covers, and a port
+//! name through all pods. The result always equals [`compile`](crate::compile::compile) of the same objects.
 
 mod sets;
 mod subjects;

@@ -7,7 +7,7 @@ use super::sets::Sets;
 use super::world::World;
 use crate::compile::{
     Families, add_base_chains, compile_policy, contested_chain, contested_chain_name, entry_map,
-    isolates, pod_chain, pod_chain_name, policy_chain_name,
+    isolates, pod_chain, pod_chain_name,
 };
 use crate::model::{Direction, ObjectKey, Pod, Policy};
 use crate::ruleset::{Draft, Ident, Ruleset};
@@ -23,9 +23,10 @@ pub(super) struct Subjects {
     changed: BTreeSet<ObjectKey>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Subject {
     addresses: Vec<IpAddr>,
+    /// Sorted.
     policies: Vec<ObjectKey>,
 }
 
@@ -34,6 +35,7 @@ struct PolicyInUse {
     pods: BTreeSet<ObjectKey>,
     /// What the chains were compiled for; `None` if they have to be compiled (again).
     compiled_for: Option<Families>,
+    chains: BTreeSet<Ident>,
     /// The sets the chains refer to.
     sets: Vec<Ident>,
 }
@@ -82,22 +84,27 @@ impl Subjects {
 
     fn replace(&mut self, key: &ObjectKey, new: Subject) -> Vec<IpAddr> {
         let mut touched = new.addresses.clone();
-        if let Some(old) = self.pods.remove(key) {
-            touched.extend(old.addresses);
-            for policy in old.policies {
-                if let Some(in_use) = self.policies.get_mut(&policy) {
-                    in_use.pods.remove(key);
-                }
-                self.changed.insert(policy);
+        let old = self.pods.remove(key).unwrap_or_default();
+        // Policies that keep the pod, with the same addresses, compile to what they did.
+        let (gone, come) = if old.addresses == new.addresses {
+            (
+                missing_from(&new.policies, &old.policies),
+                missing_from(&old.policies, &new.policies),
+            )
+        } else {
+            (old.policies, new.policies.clone())
+        };
+        touched.extend(old.addresses);
+        for policy in gone {
+            if let Some(in_use) = self.policies.get_mut(&policy) {
+                in_use.pods.remove(key);
             }
+            self.changed.insert(policy);
         }
-        for policy in &new.policies {
-            self.policies
-                .entry(policy.clone())
-                .or_default()
-                .pods
-                .insert(key.clone());
-            self.changed.insert(policy.clone());
+        for policy in come {
+            let in_use = self.policies.entry(policy.clone()).or_default();
+            in_use.pods.insert(key.clone());
+            self.changed.insert(policy);
         }
         if !new.policies.is_empty() {
             self.pods.insert(key.clone(), new);
@@ -152,21 +159,24 @@ impl Subjects {
             if policy.is_some() && in_use.compiled_for == Some(families) {
                 continue;
             }
+            let old_chains = std::mem::take(&mut in_use.chains);
             let old_sets = std::mem::take(&mut in_use.sets);
-            for direction in Direction::BOTH {
-                let name = policy_chain_name(&key, direction);
-                let Some(compiled) =
-                    policy.and_then(|policy| compile_policy(policy, direction, families))
-                else {
-                    draft.remove_chain(&name);
-                    continue;
-                };
-                draft.put_chain(&name, compiled.chain);
-                for set in compiled.sets {
-                    in_use.sets.push(set.name().clone());
+            for compiled in Direction::BOTH
+                .into_iter()
+                .filter_map(|direction| compile_policy(policy?, direction, families))
+            {
+                for (name, chain) in compiled.chains {
+                    draft.put_chain(&name, chain);
+                    in_use.chains.insert(name);
+                }
+                for (name, set) in compiled.sets {
+                    in_use.sets.push(name);
                     sets.acquire(set, world, draft);
                 }
             }
+            old_chains
+                .difference(&in_use.chains)
+                .for_each(|name| draft.remove_chain(name));
             in_use.compiled_for = Some(families);
             // Only now: a set that is used before and after must not be emptied in between.
             old_sets.iter().for_each(|name| sets.release(name, draft));
@@ -186,6 +196,16 @@ impl Subjects {
         base.maps.keys().for_each(|name| draft.remove_map(name));
         base.chains.keys().for_each(|name| draft.remove_chain(name));
     }
+}
+
+/// What of `keys` is not in `among`; both are sorted.
+fn missing_from(among: &[ObjectKey], keys: &[ObjectKey]) -> Vec<ObjectKey> {
+    let mut among = among.iter().peekable();
+    let missing = keys.iter().filter(|key| {
+        while among.next_if(|other| other < key).is_some() {}
+        among.peek() != Some(key)
+    });
+    missing.cloned().collect()
 }
 
 fn add_base_chains_to(draft: &mut Draft) {

@@ -71,7 +71,8 @@ impl Requirement {
     /// Whether `labels` satisfy the requirement.
     pub fn matches(&self, labels: &Labels) -> bool {
         let value = labels.get(&self.key);
-        let listed = || value.is_some_and(|v| self.values.iter().any(|listed| **listed == *v));
+        let listed =
+            || value.is_some_and(|v| self.values.binary_search_by(|l| (**l).cmp(v)).is_ok());
         match self.operator {
             Operator::In => listed(),
             Operator::NotIn => !listed(),

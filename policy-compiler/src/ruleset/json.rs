@@ -184,6 +184,18 @@ fn condition(condition: &Match) -> Vec<Statement<'_>> {
                 ),
             ]
         }
+        Match::Translated => {
+            let status = named(NamedExpression::CT(CT {
+                key: "status".into(),
+                family: None,
+                dir: None,
+            }));
+            vec![matching(status, Operator::IN, string(&"dnat"))]
+        }
+        Match::Reinjected => {
+            let interface = named(NamedExpression::Meta(Meta { key: MetaKey::Iif }));
+            vec![matching(interface, Operator::EQ, string(&"0"))]
+        }
         Match::SourceIsLocal => {
             let fib = Fib {
                 result: FibResult::Type,

@@ -18,8 +18,8 @@ pub struct Ident(Arc<str>);
 
 impl Ident {
     /// Joins parts with `/`. Kubernetes names hold no `/`, so distinct parts make distinct identifiers. What would be
-    /// too long has its second-last part (the name) cut and a digest of the whole put behind a `_`, which no
-    /// Kubernetes name holds either.
+    /// too long is cut before its last part and a digest of the whole put there behind a `_`, which no Kubernetes name
+    /// holds either.
     pub fn from_parts(parts: &[&str]) -> Self {
         let whole = parts.join("/");
         if whole.len() <= LONGEST_IDENT {
@@ -37,7 +37,7 @@ impl Ident {
         Self(format!("{prefix}-{}-{suffix}", digest(content.as_bytes())).into())
     }
 
-    /// A name fixed in this crate.
+    /// A name made in this crate, of characters that nft allows; never of what somebody wrote, unless parsed.
     pub fn fixed(name: &str) -> Self {
         Self(name.into())
     }
@@ -134,15 +134,21 @@ mod tests {
     #[test]
     fn the_longest_names_fit_and_stay_distinct() {
         let (namespace, stem) = ("n".repeat(63), "p".repeat(252));
-        let name = |last: &str, way: &str| {
-            Ident::from_parts(&["policy", &namespace, &format!("{stem}{last}"), way])
+        let name = |last: &str, way: &[&str]| {
+            Ident::from_parts(&[&["policy", &namespace, &format!("{stem}{last}")], way].concat())
         };
-        let all = [name("a", "in"), name("b", "in"), name("a", "out")];
+        let all = [
+            name("a", &["in"]),
+            name("b", &["in"]),
+            name("a", &["in", "0", "ports"]),
+            name("a", &["in", "1", "ports"]),
+            name("a", &["out"]),
+        ];
         for (i, ident) in all.iter().enumerate() {
             assert!(ident.as_str().len() <= LONGEST_IDENT, "{ident}");
             assert!(all[i + 1..].iter().all(|other| other != ident));
         }
-        assert!(all[2].as_str().ends_with("/out"));
+        assert!(all[4].as_str().ends_with("/out"));
     }
 
     #[test]

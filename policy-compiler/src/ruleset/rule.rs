@@ -122,6 +122,10 @@ pub enum Match {
     /// `icmpv6 type 133-137 ip6 hoplimit 255`: neighbour discovery on the link; a routed packet cannot have hop limit
     /// 255 (semantics rule I2).
     NeighbourDiscovery,
+    /// `ct status dnat`: the connection was addressed to a service, and its destination translated.
+    Translated,
+    /// `iif 0`: the packet did not come in by an interface. Where it is not the node's own, IPVS sent it on.
+    Reinjected,
     /// `fib saddr type local`: the source is one of the node's own addresses. Only ever used on packets that the node
     /// sends, where a pod cannot forge it (semantics rule G3).
     SourceIsLocal,

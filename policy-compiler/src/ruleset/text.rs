@@ -153,6 +153,8 @@ impl Display for Match {
         match self {
             Self::Tracked => f.write_str("ct state established,related"),
             Self::NeighbourDiscovery => f.write_str("icmpv6 type 133-137 ip6 hoplimit 255"),
+            Self::Translated => f.write_str("ct status dnat"),
+            Self::Reinjected => f.write_str("iif 0"),
             Self::SourceIsLocal => f.write_str("fib saddr type local"),
             Self::Address(side, address) => write_address(f, *side, address),
             Self::Protocol(protocol) => write!(f, "meta l4proto {}", protocol.as_nft()),

@@ -26,7 +26,10 @@ const POLL: Duration = Duration::from_millis(10);
 /// which cargo does not build for the tests of another package: it must be there and newer than its sources.
 pub fn netpol_binary() -> Result<PathBuf, LabError> {
     if let Some(chosen) = std::env::var_os("NETPOL_BINARY") {
-        return Ok(chosen.into());
+        let chosen = PathBuf::from(chosen);
+        return chosen
+            .canonicalize()
+            .map_err(LabError::io(format!("$NETPOL_BINARY={}", chosen.display())));
     }
     let executable = std::env::current_exe().map_err(LabError::io("path of this program"))?;
     let beside: Vec<PathBuf> = executable

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 use super::cluster::{Host, Lab};
 use super::receive::Sniffer;
@@ -19,6 +22,8 @@ pub(super) const EVERYWHERE: &[(&str, &str)] = &[
     ("net/ipv6/conf/default/accept_dad", "0"),
     ("net/ipv6/conf/default/accept_ra", "0"),
     ("net/ipv6/conf/default/router_solicitations", "0"),
+    // Source ports of everything but probes, which are known by theirs.
+    ("net/ipv4/ip_local_port_range", "61000 65535"),
     // Echo requests come from ping sockets, and there are many at once.
     ("net/ipv4/ping_group_range", "0 2147483647"),
     ("net/ipv4/icmp_ratelimit", "0"),
@@ -63,10 +68,7 @@ impl Lab {
             tokens: Arc::default(),
             listening: BTreeSet::new(),
             plugged: 0,
-            directory: tempfile::Builder::new()
-                .prefix("netpol-lab-")
-                .tempdir()
-                .map_err(LabError::io("folder for the lab's files"))?,
+            directory: directory()?,
         };
         lab.add_outside()?;
         let script = services::script(topology, &lab.spec.services);
@@ -225,4 +227,27 @@ fn is_down(link: &str, all: &str) -> bool {
     let name = link.split(": ").nth(1).unwrap_or_default();
     let is_idle_bridge = !name.contains('@') && !all.contains(&format!(" master {name} "));
     (link.contains("state DOWN") || link.contains("LOWERLAYERDOWN")) && !is_idle_bridge
+}
+
+/// A folder that is removed with the lab. Namespaces go with a process that is killed, its folder does not: those of
+/// processes that are gone are removed here.
+fn directory() -> Result<TempDir, LabError> {
+    const PREFIX: &str = "netpol-lab-";
+    let parent = std::env::temp_dir();
+    for entry in std::fs::read_dir(&parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
+        if owner
+            .is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists())
+        {
+            // Somebody else may be doing the same.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    tempfile::Builder::new()
+        .prefix(&format!("{PREFIX}{}-", std::process::id()))
+        .tempdir_in(parent)
+        .map_err(LabError::io("folder for the lab's files"))
 }

@@ -150,14 +150,17 @@ pub struct Outcome {
     pub arrived_from: Option<IpAddr>,
     /// What the sender's system calls said instead of an answer.
     pub trouble: Option<String>,
+    /// Somebody refused the request aloud: a reset, or an ICMP error.
+    pub refused: bool,
 }
 
 impl Outcome {
-    /// Whether this is what was expected: an answer by the right receiver, or no trace of the request anywhere.
+    /// Whether this is what was expected: an answer by the right receiver, or no trace of the request anywhere, and
+    /// nobody who said so (semantics rule I7, decision L11).
     pub fn is(&self, expect: Expect) -> bool {
         match expect {
             Expect::Answer => self.answered && self.arrived_from.is_some(),
-            Expect::Silence => !self.answered && self.arrived_from.is_none(),
+            Expect::Silence => !self.answered && self.arrived_from.is_none() && !self.refused,
         }
     }
 }

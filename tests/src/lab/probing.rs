@@ -119,6 +119,7 @@ impl Lab {
                         .find_map(|&t| self.arrivals.source(&r, t))
                 }),
                 trouble: sent.trouble,
+                refused: sent.refused,
             });
         Ok(outcomes.collect())
     }

@@ -18,7 +18,8 @@ use super::packet::{ANSWER, IpProtocol, REQUEST, SctpChunk, SctpInit, Token, ech
 use super::probe::{Expect, Probe, Transport};
 use super::receive::raw_socket;
 
-/// Gives out numbers for [`Token`]s, above the ports that services listen on.
+/// Gives out numbers for [`Token`]s: above the ports that services listen on, below those that the kernel gives to
+/// programs of the lab.
 #[derive(Debug)]
 pub(super) struct Tokens(AtomicU16);
 
@@ -47,6 +48,7 @@ pub(super) struct Sent {
     pub(super) answered: bool,
     pub(super) tokens: Vec<Token>,
     pub(super) trouble: Option<String>,
+    pub(super) refused: bool,
 }
 
 /// One running probe. Its sockets are those of the thread that polls it.
@@ -73,11 +75,15 @@ impl Sender {
                 Transport::Echo => self.echo(&tokens).await,
             }
         };
-        let mut trouble = None;
+        let (mut trouble, mut refused) = (None, false);
         let answered = match timeout_at(deadline, attempt).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 trouble = Some(error.to_string());
+                refused = matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset
+                );
                 // A refusal comes at once; the deny side still waits for what may arrive later.
                 if self.probe.expect == Expect::Silence {
                     sleep_until(deadline).await;
@@ -90,6 +96,7 @@ impl Sender {
             answered,
             tokens: tokens.into_inner().unwrap_or_else(PoisonError::into_inner),
             trouble,
+            refused,
         }
     }
 

@@ -96,7 +96,12 @@ pub fn pod() -> impl Strategy<Value = Pod> {
         1 => Just(Phase::Succeeded),
         1 => Just(Phase::Failed),
     ];
-    let identity = (object_key(&POD_NAMES), select(&NODES[..]));
+    // Of one name there may be several in turn; what is not scheduled yet has no address either.
+    let identity = (
+        object_key(&POD_NAMES),
+        select(vec!["", "1", "2"]),
+        option::weighted(0.95, select(&NODES[..])),
+    );
     (
         identity,
         labels(),
@@ -106,12 +111,16 @@ pub fn pod() -> impl Strategy<Value = Pod> {
         prop::bool::weighted(0.1),
     )
         .prop_map(
-            |((key, node), labels, addresses, ports, phase, host_network)| Pod {
+            |((key, uid, node), labels, addresses, ports, phase, host_network)| Pod {
                 key,
-                uid: "".into(),
+                uid: uid.into(),
                 labels,
-                addresses,
-                node: Some(name(node)),
+                addresses: if node.is_some() {
+                    addresses
+                } else {
+                    PodAddresses::default()
+                },
+                node: node.map(name),
                 ports: ports.into(),
                 phase,
                 host_network,

@@ -14,16 +14,11 @@ use super::{NAMESPACES, name, object_key};
 
 pub(super) const NAMES: [&str; 4] = ["b-c", "c", "deny", "x"];
 
-/// A policy of any shape, those that isolate in neither direction left out: defaulting makes none.
+/// A policy of any shape; one that isolates in neither direction, which defaulting never makes, now and then.
 pub fn policy() -> impl Strategy<Value = Policy> {
     let direction = || option::weighted(0.7, vec(rule(), 0..3));
     (object_key(&NAMES), selector(), direction(), direction()).prop_map(
         |(key, subjects, ingress, egress)| {
-            let egress = if ingress.is_none() {
-                egress.or_else(|| Some(Vec::new()))
-            } else {
-                egress
-            };
             // A peer without namespaceSelector means the policy's own namespace.
             let own = |rules: Vec<Rule>| {
                 rules
@@ -87,8 +82,11 @@ fn requirement() -> impl Strategy<Value = Requirement> {
 
 fn rule() -> impl Strategy<Value = Rule> {
     let peers = prop_oneof![1 => Just(Peers::Any), 4 => vec(peer(), 0..3).prop_map(Peers::OneOf), 1 => many_blocks()];
-    let ports =
-        prop_oneof![1 => Just(Ports::Any), 2 => vec(port_match(), 0..4).prop_map(Ports::OneOf)];
+    let ports = prop_oneof![
+        3 => Just(Ports::Any),
+        6 => vec(port_match(), 0..4).prop_map(Ports::OneOf),
+        1 => many_ports(),
+    ];
     (peers, ports).prop_map(|(peers, ports)| Rule { peers, ports })
 }
 
@@ -137,6 +135,15 @@ fn many_blocks() -> impl Strategy<Value = Peers> {
             );
         }
         Peers::OneOf(peers)
+    })
+}
+
+/// So many that they are not written out beside each peer.
+fn many_ports() -> impl Strategy<Value = Ports> {
+    vec(port_match(), 0..4).prop_map(|mut ports| {
+        let filler = (20_001..20_400).step_by(2).filter_map(PortRange::single);
+        ports.extend(filler.map(|port| PortMatch::Numbers(Protocol::Tcp, port)));
+        Ports::OneOf(ports)
     })
 }
 

@@ -1,9 +1,10 @@
 //! Packets made to look like what they are not. Each arrives where there are no rules, or the test would prove nothing.
 
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use netpol_tests::lab::{Lab, Place, Token, Topology, privileged, send_raw};
+use netpol_tests::lab::{IpProtocol, Lab, Place, Token, Topology, privileged, send_raw};
 
 use crate::tricks::{TRICKS_V4, TRICKS_V6};
 use crate::world::{CALLER, FAR, NEAR, STRANGER, addresses, at, build, isolated};
@@ -27,6 +28,10 @@ struct Shots(Vec<Shot>);
 
 impl Shots {
     fn aim(&mut self, from: &str, source: IpAddr, receiver: &str, port: u16) {
+        self.aim_from(&at(from), source, receiver, port);
+    }
+
+    fn aim_from(&mut self, sender: &Place, source: IpAddr, receiver: &str, port: u16) {
         for to in addresses(receiver)
             .into_iter()
             .filter(|to| to.is_ipv4() == source.is_ipv4())
@@ -35,8 +40,8 @@ impl Shots {
             for (trick, protocol, write) in tricks {
                 let number = 20_000 + u16::try_from(self.0.len()).expect("not that many");
                 self.0.push(Shot {
-                    name: format!("{from} as {source} → {receiver} port {port}: {trick}"),
-                    sender: at(from),
+                    name: format!("{sender} as {source} → {receiver} port {port}: {trick}"),
+                    sender: sender.clone(),
                     receiver: at(receiver),
                     token: Token {
                         protocol: *protocol,
@@ -60,10 +65,13 @@ impl Shots {
         {
             let (to, packets) = (*to, packets.clone());
             let netns = lab.host(sender).expect("a pod").netns();
-            netns
-                .call(move || send_raw(&packets, to))
-                .expect("alive")
-                .unwrap_or_else(|e| panic!("{name}: {e}"));
+            let sent = netns.call(move || send_raw(&packets, to)).expect("alive");
+            // The sender is told when its own rules drop the packet.
+            if let Err(error) = sent
+                && error.kind() != ErrorKind::PermissionDenied
+            {
+                panic!("{name}: {error}");
+            }
         }
     }
 
@@ -161,6 +169,94 @@ fn a_pod_with_the_address_of_the_node_is_not_the_node() {
         shots.fire(&closed);
         assert_eq!(
             shots.arrived(&closed, DENIED_WITHIN),
+            Vec::<&str>::new(),
+            "{topology}"
+        );
+    }
+}
+
+/// What a pod sends to itself comes back through a service or not at all: a packet that bears the receiver's own
+/// address was forged (decision L2 lets pods reach themselves).
+#[test]
+fn a_pod_with_the_address_of_its_victim_does_not_get_in() {
+    if !privileged("a_pod_with_the_address_of_its_victim_does_not_get_in") {
+        return;
+    }
+    for topology in Topology::ALL {
+        let mut shots = Shots(Vec::new());
+        for receiver in [NEAR, FAR] {
+            for source in addresses(receiver) {
+                shots.aim(STRANGER, source, receiver, 80);
+            }
+        }
+        let open = build(topology);
+        shots.fire(&open);
+        let arrived = shots.arrived(&open, DENIED_WITHIN);
+        assert!(
+            arrived.iter().any(|name| name.contains("fd00:")),
+            "{topology}: over IPv6 nobody else stops them, or this test proves nothing"
+        );
+        let closed = build(topology);
+        closed
+            .load_rules(&isolated())
+            .unwrap_or_else(|error| panic!("{error}"));
+        shots.fire(&closed);
+        assert_eq!(
+            shots.arrived(&closed, DENIED_WITHIN),
+            Vec::<&str>::new(),
+            "{topology}"
+        );
+    }
+}
+
+/// What the node sends on for others, as IPVS does, is judged like what it forwards: only packets with an address of
+/// the node itself are the node's.
+#[test]
+fn what_the_node_sends_on_is_judged_by_its_source() {
+    if !privileged("what_the_node_sends_on_is_judged_by_its_source") {
+        return;
+    }
+    let node = Place::node("node-a");
+    for topology in Topology::ALL {
+        let (mut denied, mut allowed) = (Shots(Vec::new()), Shots(Vec::new()));
+        for source in addresses(STRANGER) {
+            denied.aim_from(&node, source, NEAR, 80);
+        }
+        for source in addresses(CALLER) {
+            allowed.aim_from(&node, source, NEAR, 80);
+        }
+        // The pod itself, through its service. Over IPv4 kube-proxy masquerades that, or the pod would not take it.
+        for source in addresses(NEAR).into_iter().filter(IpAddr::is_ipv6) {
+            allowed.aim_from(&node, source, NEAR, 80);
+        }
+        // Port 80 is open for TCP.
+        allowed
+            .0
+            .retain(|shot| shot.token.protocol == IpProtocol::Tcp);
+        let open = build(topology);
+        denied.fire(&open);
+        let arrived = denied.arrived(&open, ARRIVED_WITHIN).len();
+        assert_eq!(
+            arrived,
+            denied.0.len(),
+            "{topology}: without rules all arrive"
+        );
+        let closed = || {
+            let lab = build(topology);
+            lab.load_rules(&isolated())
+                .unwrap_or_else(|error| panic!("{error}"));
+            lab
+        };
+        let lab = closed();
+        allowed.fire(&lab);
+        let arrived = allowed.arrived(&lab, ARRIVED_WITHIN);
+        let lost = allowed.0.iter().map(|shot| &*shot.name);
+        let lost: Vec<&str> = lost.filter(|name| !arrived.contains(name)).collect();
+        assert_eq!(lost, Vec::<&str>::new(), "{topology}: these are allowed");
+        let lab = closed();
+        denied.fire(&lab);
+        assert_eq!(
+            denied.arrived(&lab, DENIED_WITHIN),
             Vec::<&str>::new(),
             "{topology}"
         );
