@@ -34,7 +34,7 @@ fn print_memory() {
         let each = resident_bytes().saturating_sub(before) / model.len();
         println!("slim model, {pods} pods: {each} bytes a pod");
         let before = resident_bytes();
-        let compiler = filled(pods);
+        let mut compiler = filled(pods);
         let each = resident_bytes().saturating_sub(before) / model.len();
         let sets = compiler.ruleset().sets.values();
         let elements: usize = sets.map(|set| set.elements.len()).sum();

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use policy_compiler::compile::compile;
 use policy_compiler::model::{Name, NodeScope, Snapshot};
-use policy_compiler::ruleset::{Hook, Ruleset};
+use policy_compiler::ruleset::Ruleset;
 use policy_compiler::verdict::{Endpoint, Flow};
 
-use crate::interpreter::{Outcome, Packet, run};
+use crate::interpreter::{Outcome, Packet, Way, run};
 
 /// Nodes with what was compiled for each.
 #[derive(Debug)]
@@ -48,12 +48,12 @@ impl<'a> Cluster<'a> {
             .all(|(node, ruleset)| {
                 let sent_here = is_node(&flow.source) && sources.contains(node);
                 let meant_for_here = is_node(&flow.destination) && destinations.contains(node);
-                let hook = match (sent_here, meant_for_here) {
-                    (true, _) => Hook::Output,
-                    (false, true) => Hook::Input,
-                    (false, false) => Hook::Forward,
+                let way = match (sent_here, meant_for_here) {
+                    (true, _) => Way::Out,
+                    (false, true) => Way::In,
+                    (false, false) => Way::Through,
                 };
-                run(ruleset, hook, &Packet::of(flow, sent_here)) == Outcome::Accepted
+                run(ruleset, way, &Packet::of(flow, sent_here)) == Outcome::Accepted
             });
         Some(if accepted {
             Outcome::Accepted

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use policy_compiler::model::Protocol;
+use policy_compiler::model::{Direction, Protocol};
 use policy_compiler::ruleset::{
     AddressMatch, Chain, Element, Family, Hook, Ident, Match, Rule, Ruleset, Side, Verdict,
 };
@@ -51,21 +51,51 @@ pub enum Outcome {
 /// Nothing a ruleset of ours does needs deeper jumps; the kernel refuses more than 16.
 const DEEPEST_JUMP: usize = 16;
 
-/// Runs `packet` through the base chain on `hook`; without one it is accepted.
+/// A packet's way through a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From one interface to another.
+    Through,
+    /// To the node itself.
+    In,
+    /// From the node itself.
+    Out,
+}
+
+impl Way {
+    /// The base chains on the way, first met first.
+    fn hooks(self) -> &'static [Hook] {
+        match self {
+            Self::Through => &[
+                Hook::Forward(Direction::Egress),
+                Hook::Forward(Direction::Ingress),
+            ],
+            Self::In => &[Hook::Input],
+            Self::Out => &[
+                Hook::Output(Direction::Egress),
+                Hook::Output(Direction::Ingress),
+            ],
+        }
+    }
+}
+
+/// Runs `packet` through the base chains on its way. Accepted by one, it goes on to the next.
 ///
 /// # Panics
 ///
 /// On a ruleset the kernel would refuse: a chain or set that is not there, or jumps that go too deep.
-pub fn run(ruleset: &Ruleset, hook: Hook, packet: &Packet) -> Outcome {
-    let Some(base) = ruleset
-        .chains
-        .values()
-        .find(|chain| chain.hook == Some(hook))
-    else {
-        return Outcome::Accepted;
+pub fn run(ruleset: &Ruleset, way: Way, packet: &Packet) -> Outcome {
+    let accepts = |hook: &Hook| {
+        let mut chains = ruleset.chains.values();
+        let base = chains.find(|chain| chain.hook == Some(*hook));
+        // Every base chain has policy accept.
+        base.is_none_or(|base| walk(ruleset, base, packet, 0) != Some(Outcome::Dropped))
     };
-    // Every base chain has policy accept.
-    walk(ruleset, base, packet, 0).unwrap_or(Outcome::Accepted)
+    if way.hooks().iter().all(accepts) {
+        Outcome::Accepted
+    } else {
+        Outcome::Dropped
+    }
 }
 
 /// The outcome, or `None` if the chain ends without one.
@@ -116,10 +146,9 @@ fn address(packet: &Packet, side: Side) -> IpAddr {
 
 fn holds(ruleset: &Ruleset, rule: &Rule, packet: &Packet) -> bool {
     rule.matches.iter().all(|condition| match condition {
-        Match::Tracked | Match::NeighbourDiscovery => false,
-        Match::Translated => packet.is_translated,
         // Sending packets on is IPVS' way, which no packet here takes.
-        Match::Reinjected => false,
+        Match::Tracked | Match::NeighbourDiscovery | Match::Reinjected => false,
+        Match::Translated => packet.is_translated,
         Match::SourceIsLocal => packet.source_is_local,
         Match::Address(side, AddressMatch::In(network)) => {
             network.contains(&address(packet, *side))

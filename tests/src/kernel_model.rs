@@ -113,8 +113,10 @@ fn change_map(table: &mut Ruleset, operation: &Operation) -> Answer {
                 })
         }
         Operation::DeleteMap(name) => {
-            let uses = |rule: &Rule| matches!(&rule.verdict, Verdict::AddressMap(_, _, map) if map == name);
-            let used = chains.values().any(|chain| chain.rules.iter().any(uses));
+            let looks_up = |rule: &Rule| matches!(&rule.verdict, Verdict::AddressMap(_, _, map) if map == name);
+            let used = chains
+                .values()
+                .any(|chain| chain.rules.iter().any(looks_up));
             let removed = maps.remove(name).map(|_| ()).ok_or("no map");
             refuse_if(used, "the map is in use").and(removed)
         }

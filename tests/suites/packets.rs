@@ -6,6 +6,8 @@
 mod attacks;
 #[path = "packets/connections.rs"]
 mod connections;
+#[path = "packets/deleted_table.rs"]
+mod deleted_table;
 #[path = "packets/ground.rs"]
 mod ground;
 #[path = "packets/icmp_errors.rs"]

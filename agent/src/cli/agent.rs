@@ -1,19 +1,16 @@
 //! `netpol agent`
 
-use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use futures::stream::{Stream, StreamExt};
+use clap::Args;
+use futures::stream::{BoxStream, StreamExt};
 use policy_compiler::model::{Name, NodeScope};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::level_filters::LevelFilter;
 use tracing::{error, info};
-use tracing_subscriber::EnvFilter;
 
-use super::{Failure, duration};
+use super::{Failure, duration, log};
 use crate::dataplane::NftProcess;
 use crate::enforce::{Timing, enforce};
 use crate::http::Server;
@@ -76,25 +73,17 @@ pub(super) struct Agent {
     max_delay: Duration,
 
     /// How the log on standard error looks
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
-    log_format: LogFormat,
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = log::Format::Text)]
+    log_format: log::Format,
 
     /// error, warn, info, debug or trace; or by module, as in `info,netpol_agent::source=debug`
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log::directives)]
     log_level: String,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    /// For people
-    Text,
-    /// One JSON object a line
-    Json,
 }
 
 impl Agent {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        self.start_log()?;
+        log::start(self.log_format, &self.log_level);
         // The log is where people look for what an agent has to say, an early end included.
         self.enforce().await.map_err(|failure| match failure {
             Failure::Because(message) => {
@@ -107,7 +96,41 @@ impl Agent {
 
     async fn enforce(self) -> Result<(), Failure> {
         let node = self.node()?;
-        let shutdown = shutdown_signal()?;
+        let stop = stop_signal()?;
+        // Whatever is under way when the signal comes, `nft` included, is given up: a transaction is whole or nothing.
+        let signal = tokio::select! {
+            biased;
+            signal = stop => signal,
+            failure = self.work(node) => return Err(failure),
+        };
+        info!(
+            signal,
+            "stopped; the rules stay in the kernel (`netpol cleanup` removes them)"
+        );
+        Ok(())
+    }
+
+    /// Goes on until something keeps it from that.
+    async fn work(self, node: Name) -> Failure {
+        match self.start(&node).await {
+            Ok((source, dataplane, telemetry)) => {
+                let timing = Timing {
+                    debounce: self.debounce,
+                    max_delay: self.max_delay,
+                };
+                let scope = NodeScope::Node(node);
+                enforce(source, dataplane, scope, timing, telemetry)
+                    .await
+                    .into()
+            }
+            Err(failure) => failure,
+        }
+    }
+
+    async fn start(
+        &self,
+        node: &Name,
+    ) -> Result<(BoxStream<'static, Update>, NftProcess, Telemetry), Failure> {
         let dataplane = NftProcess::find()?;
         dataplane.check().await?;
         let telemetry = Telemetry::default();
@@ -115,21 +138,7 @@ impl Agent {
         info!(version = env!("CARGO_PKG_VERSION"), %node, listen = %server.address()?, "netpol agent starts");
         tokio::spawn(server.run());
         let source = self.source(&telemetry).await?;
-        let timing = Timing {
-            debounce: self.debounce,
-            max_delay: self.max_delay,
-        };
-        enforce(
-            source,
-            dataplane,
-            NodeScope::Node(node),
-            timing,
-            telemetry,
-            shutdown,
-        )
-        .await?;
-        info!("stopped; the rules stay in the kernel (`netpol cleanup` removes them)");
-        Ok(())
+        Ok((source, dataplane, telemetry))
     }
 
     fn node(&self) -> Result<Name, Failure> {
@@ -144,20 +153,13 @@ impl Agent {
             .map_err(|error| Failure::because(format!("--node-name {name:?}: {error}")))
     }
 
-    async fn source(
-        &self,
-        telemetry: &Telemetry,
-    ) -> Result<futures::stream::BoxStream<'static, Update>, Failure> {
+    async fn source(&self, telemetry: &Telemetry) -> Result<BoxStream<'static, Update>, Failure> {
         if let Some(folder) = &self.manifests {
-            info!(folder = %folder.display(), "watching manifests");
-            return Ok(boxed(source::watch_folder(
-                folder.clone(),
-                telemetry.clone(),
-            )));
+            info!(?folder, "watching manifests");
+            return Ok(source::watch_folder(folder.clone(), telemetry.clone()).boxed());
         }
-        let config = self.cluster()?;
-        let client = source::connect(&config).await?;
-        Ok(boxed(source::watch(&client, telemetry)))
+        let client = source::connect(&self.cluster()?).await?;
+        Ok(source::watch(&client, telemetry).boxed())
     }
 
     fn cluster(&self) -> Result<ClusterConfig, Failure> {
@@ -179,45 +181,16 @@ impl Agent {
             ))
         }
     }
-
-    fn start_log(&self) -> Result<(), Failure> {
-        // A bare level is about netpol. kube tells of each failed request too; here that is told in proportion.
-        let directives = match self.log_level.parse::<LevelFilter>() {
-            Ok(level) => format!("warn,kube_runtime=error,kube_client=off,netpol_agent={level}"),
-            Err(_) => self.log_level.clone(),
-        };
-        let filter = EnvFilter::try_new(directives).map_err(|error| {
-            Failure::because(format!("--log-level {:?}: {error}", self.log_level))
-        })?;
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(io::stderr);
-        match self.log_format {
-            LogFormat::Text => log
-                .with_ansi(io::stderr().is_terminal())
-                .with_target(false)
-                .init(),
-            LogFormat::Json => log.json().flatten_event(true).init(),
-        }
-        Ok(())
-    }
 }
 
-fn boxed(
-    source: impl Stream<Item = Update> + Send + 'static,
-) -> futures::stream::BoxStream<'static, Update> {
-    source.boxed()
-}
-
-/// Completes on SIGTERM or SIGINT.
-fn shutdown_signal() -> Result<impl Future<Output = ()>, Failure> {
+/// Completes on SIGTERM or SIGINT, and says which.
+fn stop_signal() -> Result<impl Future<Output = &'static str>, Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
-        let name = tokio::select! {
+        tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
-        };
-        info!(signal = name, "asked to stop");
+        }
     })
 }

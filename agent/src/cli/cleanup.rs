@@ -9,7 +9,7 @@ use crate::dataplane::{Dataplane, DataplaneError, NftProcess};
 /// Remove netpol's rules from this node's kernel: nothing is isolated any more. Other tables are left alone
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Stop the agent first: it writes its rules anew when it starts, and after an error.
+Stop the agent first: it writes its rules anew within seconds.
 Doing it again does no harm. Needs root or CAP_NET_ADMIN.")]
 pub(super) struct Cleanup {}
 

@@ -7,12 +7,15 @@ mod duration;
 mod endpoint;
 mod explain;
 mod input;
+mod log;
 mod summary;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::manifests::printable;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -70,7 +73,12 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(command.run()),
+        Ok(runtime) => {
+            let result = runtime.block_on(command.run());
+            // A look at a folder on a disk that hangs is not waited for.
+            runtime.shutdown_background();
+            result
+        }
         Err(error) => Err(Failure::because(format!("cannot start: {error}"))),
     };
     match result {
@@ -82,8 +90,7 @@ pub fn main() -> ExitCode {
             } else {
                 "error: "
             };
-            // There is nowhere left to tell of a closed standard error.
-            let _ = writeln!(io::stderr(), "{prefix}{message}");
+            remark(&format!("{prefix}{message}"));
             ExitCode::FAILURE
         }
     }
@@ -111,15 +118,17 @@ fn print(output: &str) -> ExitCode {
         // `netpol compile | head` has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: cannot write the output: {error}");
+            remark(&format!("error: cannot write the output: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// A remark for people that is not part of the output.
+/// Words for people that are not part of the output. What they quote may be of any shape.
 fn remark(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let lines: Vec<String> = text.split('\n').map(printable).collect();
+    // There is nowhere left to tell of a closed standard error.
+    let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! `netpol compile -o summary`: which pods are isolated, by whom, and how many may still talk to them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use policy_compiler::model::{
-    Direction, IpBlock, NamespaceScope, NodeScope, ObjectKey, Peer, Peers, Pod, PodPeer, Policy,
+    Direction, IpBlock, Name, NamespaceScope, NodeScope, ObjectKey, Peer, Peers, Pod, PodPeer, Policy,
     PortMatch, Ports, Snapshot,
 };
 
@@ -23,6 +23,7 @@ pub(super) fn summary(
         .pods
         .values()
         .filter(|pod| scope.is_local(pod) && only.is_none_or(|only| *only == pod.key));
+    let mut states = States::new(snapshot);
     let rows: Vec<[String; 5]> = shown
         .map(|pod| {
             let node = pod
@@ -39,8 +40,7 @@ pub(super) fn summary(
             } else {
                 addresses.join(",")
             };
-            let [ingress, egress] =
-                Direction::BOTH.map(|direction| state(snapshot, pod, direction));
+            let [ingress, egress] = Direction::BOTH.map(|direction| states.of(pod, direction));
             [pod.key.to_string(), node, addresses, ingress, egress]
         })
         .collect();
@@ -76,32 +76,68 @@ fn table(rows: &[[String; 5]]) -> String {
     std::iter::once(line(HEADER)).chain(rows).collect()
 }
 
-/// `open`, or who isolates the pod and what that leaves.
-fn state(snapshot: &Snapshot, pod: &Pod, direction: Direction) -> String {
-    if pod.host_network {
-        return "not subject (hostNetwork)".to_owned();
+/// What each direction of a pod is like.
+struct States<'a> {
+    snapshot: &'a Snapshot,
+    policies: BTreeMap<&'a Name, Vec<&'a Policy>>,
+    /// Counting peers looks at every pod. Few sets of policies isolate all the pods of a large cluster.
+    known: BTreeMap<(Direction, Vec<&'a ObjectKey>), String>,
+}
+
+impl<'a> States<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
+        let mut policies: BTreeMap<&Name, Vec<&Policy>> = BTreeMap::new();
+        for policy in snapshot.policies.values() {
+            policies
+                .entry(&policy.key.namespace)
+                .or_default()
+                .push(policy);
+        }
+        Self {
+            snapshot,
+            policies,
+            known: BTreeMap::new(),
+        }
     }
-    if pod.phase.is_final() {
-        return "not subject (ended)".to_owned();
+
+    /// `open`, or who isolates the pod and what that leaves.
+    fn of(&mut self, pod: &Pod, direction: Direction) -> String {
+        if pod.host_network {
+            return "not subject (hostNetwork)".to_owned();
+        }
+        if pod.phase.is_final() {
+            return "not subject (ended)".to_owned();
+        }
+        let isolating: Vec<&Policy> = self
+            .policies
+            .get(&pod.key.namespace)
+            .into_iter()
+            .flatten()
+            .filter(|policy| {
+                policy.subjects.matches(&pod.labels) && policy.rules(direction).is_some()
+            })
+            .copied()
+            .collect();
+        if isolating.is_empty() {
+            return "open".to_owned();
+        }
+        let keys = isolating.iter().map(|policy| &policy.key).collect();
+        self.known
+            .entry((direction, keys))
+            .or_insert_with(|| state(self.snapshot, &isolating, direction))
+            .clone()
     }
-    let isolating: Vec<&Policy> = snapshot
-        .policies
-        .values()
-        .filter(|policy| {
-            policy.key.namespace == pod.key.namespace && policy.subjects.matches(&pod.labels)
-        })
-        .filter(|policy| policy.rules(direction).is_some())
-        .collect();
-    if isolating.is_empty() {
-        return "open".to_owned();
-    }
+}
+
+/// What policies leave, and their names.
+fn state(snapshot: &Snapshot, isolating: &[&Policy], direction: Direction) -> String {
     let names: Vec<&str> = isolating
         .iter()
         .map(|policy| policy.key.name.as_str())
         .collect();
     format!(
         "{} ({})",
-        allowed(snapshot, &isolating, direction),
+        allowed(snapshot, isolating, direction),
         names.join(", ")
     )
 }

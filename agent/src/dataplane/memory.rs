@@ -18,6 +18,7 @@ struct State {
     attempts: Vec<String>,
     committed: Vec<String>,
     failures: VecDeque<String>,
+    has_table: bool,
 }
 
 impl Memory {
@@ -28,6 +29,11 @@ impl Memory {
     /// Makes one more coming commit fail, with this for the error.
     pub fn fail_next(&self, stderr: &str) {
         self.state().failures.push_back(stderr.to_owned());
+    }
+
+    /// Forgets the table, as if another program had deleted it.
+    pub fn lose_table(&self) {
+        self.state().has_table = false;
     }
 
     /// The scripts of all commits so far, the refused ones too.
@@ -53,6 +59,11 @@ impl Dataplane for Memory {
             });
         }
         state.committed.push(script);
+        state.has_table = true;
         Ok(())
+    }
+
+    async fn has_table(&mut self) -> Result<bool, DataplaneError> {
+        Ok(self.state().has_table)
     }
 }

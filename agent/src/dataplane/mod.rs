@@ -17,6 +17,9 @@ pub trait Dataplane {
         &mut self,
         transaction: &Transaction,
     ) -> impl Future<Output = Result<(), DataplaneError>>;
+
+    /// Whether there is a table of netpol's at all.
+    fn has_table(&mut self) -> impl Future<Output = Result<bool, DataplaneError>>;
 }
 
 /// Why a transaction was not committed. Whatever was in the kernel before is still there.
@@ -54,6 +57,12 @@ pub enum DataplaneError {
         stderr: String,
         /// The line of the script that `nft` names, with its number, unless `nft` has shown it itself.
         culprit: Option<String>,
+    },
+    /// `nft` ended without saying why.
+    #[error("nft ended without a word ({status}); was it killed, for want of memory perhaps?")]
+    Ended {
+        /// How it ended.
+        status: std::process::ExitStatus,
     },
     /// `nft` did not finish; it was killed.
     #[error(

@@ -1,12 +1,13 @@
 //! The kernel's nftables, by way of the `nft` program.
 
+use std::io;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use policy_compiler::ruleset::{Operation, Transaction};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use policy_compiler::ruleset::{Operation, TABLE, Transaction};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::{Dataplane, DataplaneError};
@@ -24,6 +25,9 @@ const FOLDERS: [&str; 6] = [
 
 /// A full load of a large node takes seconds; past this, something is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A killed process is gone at once, unless the kernel holds it.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Characters kept of what `nft` says: it may complain of each of thousands of lines.
 const MESSAGE: usize = 2000;
@@ -51,19 +55,11 @@ impl NftProcess {
     /// Whether this process may change nftables at all; changes nothing.
     pub async fn check(&self) -> Result<(), DataplaneError> {
         let transaction = Transaction::new(vec![Operation::AddTable]).to_string();
-        self.run_in_time(&["-c", "-f", "-"], &transaction).await
+        self.run(&["-c", "-f", "-"], &transaction).await.map(drop)
     }
 
-    async fn run_in_time(&self, arguments: &[&str], script: &str) -> Result<(), DataplaneError> {
-        match timeout(PATIENCE, self.run(arguments, script)).await {
-            Ok(result) => result,
-            Err(_) => Err(DataplaneError::TimedOut {
-                seconds: PATIENCE.as_secs(),
-            }),
-        }
-    }
-
-    async fn run(&self, arguments: &[&str], script: &str) -> Result<(), DataplaneError> {
+    /// Runs `nft` and returns what it printed.
+    async fn run(&self, arguments: &[&str], script: &str) -> Result<String, DataplaneError> {
         let not_started = |source| DataplaneError::NotStarted {
             program: self.program.display().to_string(),
             source,
@@ -75,33 +71,30 @@ impl NftProcess {
             .env("LC_ALL", "C")
             .current_dir("/")
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(not_started)?;
-        let stdin = child.stdin.take();
-        let write = async {
-            if let Some(mut stdin) = stdin {
-                // If nft goes away early its exit status tells more than the broken pipe does.
-                let _ = stdin.write_all(script.as_bytes()).await;
-            }
+        let Ok(said) = timeout(PATIENCE, converse(&mut child, script)).await else {
+            // The next transaction must not be overtaken by this one.
+            let _ = timeout(LAST_PATIENCE, child.kill()).await;
+            return Err(DataplaneError::TimedOut {
+                seconds: PATIENCE.as_secs(),
+            });
         };
-        let (output, ()) = tokio::join!(child.wait_with_output(), write);
-        let output = output.map_err(not_started)?;
-        if output.status.success() {
-            return Ok(());
+        let Said {
+            status,
+            stdout,
+            stderr,
+        } = said.map_err(not_started)?;
+        if status.success() {
+            return Ok(stdout);
         }
-        let stderr: String = String::from_utf8_lossy(&output.stderr)
-            .trim()
-            .chars()
-            .take(MESSAGE)
-            .collect();
-        let stderr = if stderr.is_empty() {
-            output.status.to_string()
-        } else {
-            stderr
-        };
+        let stderr: String = stderr.trim().chars().take(MESSAGE).collect();
+        if stderr.is_empty() {
+            return Err(DataplaneError::Ended { status });
+        }
         if stderr.contains("Operation not permitted") {
             return Err(DataplaneError::NotPermitted { stderr });
         }
@@ -112,13 +105,53 @@ impl NftProcess {
     }
 }
 
+/// What a program said, and how it ended.
+struct Said {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+}
+
+/// Gives a program its input and waits for all it has to say.
+async fn converse(child: &mut Child, input: &str) -> io::Result<Said> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let write = async {
+        if let Some(mut stdin) = stdin {
+            // If nft goes away early its exit status tells more than the broken pipe does.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+    };
+    let ((), stdout, stderr, status) =
+        tokio::join!(write, read(stdout), read(stderr), child.wait());
+    Ok(Said {
+        status: status?,
+        stdout: stdout?,
+        stderr: stderr?,
+    })
+}
+
+async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_end(&mut bytes).await?;
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 impl Dataplane for NftProcess {
     async fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
         if transaction.is_empty() {
             return Ok(());
         }
-        self.run_in_time(&["-f", "-"], &transaction.to_string())
+        self.run(&["-f", "-"], &transaction.to_string())
             .await
+            .map(drop)
+    }
+
+    async fn has_table(&mut self) -> Result<bool, DataplaneError> {
+        let tables = self.run(&["list", "tables", "inet"], "").await?;
+        let own = format!("table inet {TABLE}");
+        Ok(tables.lines().any(|line| line.trim() == own))
     }
 }
 
@@ -150,7 +183,7 @@ mod tests {
         let shell = NftProcess {
             program: PathBuf::from("/bin/sh"),
         };
-        shell.run_in_time(&["-f", "-"], script).await
+        shell.run(&["-f", "-"], script).await.map(drop)
     }
 
     #[tokio::test]
@@ -167,7 +200,7 @@ mod tests {
         let silent = run("exit 3").await.map_err(|error| error.to_string());
         assert_eq!(
             silent,
-            Err("nft refused the rules: exit status: 3".to_owned())
+            Err("nft ended without a word (exit status: 3); was it killed, for want of memory perhaps?".to_owned())
         );
         let forbidden = run("echo 'Error: Operation not permitted' >&2; exit 1").await;
         assert!(

@@ -7,28 +7,27 @@
 //! ```
 //!
 //! Nothing is written before the source has said all there is, so that a restart never opens what was closed. Whatever
-//! fails, the kernel keeps the rules it has.
+//! fails, the kernel keeps the rules it has. Now and then the kernel is asked whether it still has the table: other
+//! programs (`nft flush ruleset`, the start of a firewall service) may take it away.
 
+mod enforcer;
 mod schedule;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use futures::stream::{Stream, StreamExt};
-use policy_compiler::index::Compiler;
 use policy_compiler::model::NodeScope;
-use policy_compiler::ruleset::{Ruleset, Transaction};
+use policy_compiler::ruleset::Transaction;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
-use tracing::{debug, error, info, warn};
 
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::source::Update;
-use crate::telemetry::{Counts, Telemetry};
-use schedule::Schedule;
+use crate::telemetry::Telemetry;
+use enforcer::Enforcer;
 pub use schedule::Timing;
 
 /// The source ended, which none does of itself.
@@ -39,41 +38,45 @@ pub struct SourceEnded;
 /// How often the loop shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// Enforces what `source` says until `shutdown` completes. The rules stay in the kernel then.
+/// How often the kernel is asked for the table. Until then a node whose table was deleted is open.
+const INSPECTION: Duration = Duration::from_secs(10);
+
+/// Enforces what `source` says for as long as it goes on. The rules stay in the kernel when this ends or is dropped.
 pub async fn enforce<D: Dataplane + 'static>(
     source: impl Stream<Item = Update>,
     dataplane: D,
     scope: NodeScope,
     timing: Timing,
     telemetry: Telemetry,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), SourceEnded> {
+) -> SourceEnded {
     let mut source = pin!(source);
-    let mut shutdown = pin!(shutdown);
-    let mut enforcer = Enforcer::new(scope, timing, telemetry);
+    let mut enforcer = Enforcer::new(scope, timing, telemetry.clone());
     let mut state = State::Idle(dataplane);
-    let mut heartbeat = interval(HEARTBEAT);
+    let [mut heartbeat, mut inspection] = [HEARTBEAT, INSPECTION].map(interval);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    inspection.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let due = if matches!(state, State::Idle(_)) {
-            enforcer.due()
-        } else {
-            None
-        };
+        let idle = matches!(state, State::Idle(_));
+        let due = enforcer.due().filter(|_| idle);
         tokio::select! {
             biased;
-            () = &mut shutdown => return Ok(()),
-            _ = heartbeat.tick() => enforcer.telemetry.beat(),
-            (dataplane, outcome) = state.committed() => {
-                enforcer.finish(outcome);
+            _ = heartbeat.tick() => telemetry.beat(),
+            (dataplane, work) = state.done() => {
                 state = State::Idle(dataplane);
+                match work {
+                    Work::Commit(outcome) => enforcer.finish(outcome),
+                    Work::Inspection(found) => enforcer.inspected(found),
+                }
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                state = enforcer.start(state);
+                if let Some(transaction) = enforcer.start() {
+                    state = state.commit(transaction);
+                }
             }
+            _ = inspection.tick(), if idle && enforcer.has_written() => state = state.inspect(),
             update = source.next() => match update {
                 Some(update) => enforcer.take(update),
-                None => return Err(SourceEnded),
+                None => return SourceEnded,
             },
         }
     }
@@ -85,149 +88,47 @@ struct Outcome {
     took: Duration,
 }
 
-/// The dataplane is at hand, or busy with a transaction; updates are taken in all the while.
+/// What the dataplane did.
+enum Work {
+    Commit(Outcome),
+    /// Whether the table is there.
+    Inspection(Result<bool, DataplaneError>),
+}
+
+/// The dataplane is at hand, or busy; updates are taken in all the while.
 enum State<D> {
     Idle(D),
-    Committing(Pin<Box<dyn Future<Output = (D, Outcome)>>>),
+    Busy(Pin<Box<dyn Future<Output = (D, Work)>>>),
 }
 
-impl<D> State<D> {
-    /// Completes when a transaction under way does.
-    async fn committed(&mut self) -> (D, Outcome) {
+impl<D: Dataplane + 'static> State<D> {
+    /// Completes when what is under way does.
+    async fn done(&mut self) -> (D, Work) {
         match self {
             Self::Idle(_) => std::future::pending().await,
-            Self::Committing(work) => work.await,
-        }
-    }
-}
-
-struct Enforcer {
-    scope: NodeScope,
-    compiler: Compiler,
-    schedule: Schedule,
-    telemetry: Telemetry,
-    synced: bool,
-    /// What is in the kernel is not known: it is from another run, or a change to it was refused.
-    replace: bool,
-}
-
-impl Enforcer {
-    fn new(scope: NodeScope, timing: Timing, telemetry: Telemetry) -> Self {
-        let (compiler, schedule) = (Compiler::new(scope.clone()), Schedule::new(timing));
-        Self {
-            scope,
-            compiler,
-            schedule,
-            telemetry,
-            synced: false,
-            replace: true,
+            Self::Busy(work) => work.await,
         }
     }
 
-    fn take(&mut self, update: Update) {
-        match update {
-            Update::Change(event) => self.compiler.apply(event),
-            Update::Synced => {
-                self.synced = true;
-                info!("everything is known; writing the rules");
-                self.warn_of_empty_node();
-            }
-        }
-        if self.synced {
-            self.schedule.changed(Instant::now());
-        }
-    }
-
-    /// An agent with a mistyped node name would enforce nothing, and look well.
-    fn warn_of_empty_node(&self) {
-        let NodeScope::Node(node) = &self.scope else {
-            return;
+    fn commit(self, transaction: Transaction) -> Self {
+        let Self::Idle(mut dataplane) = self else {
+            return self;
         };
-        let pods = &self.compiler.snapshot().pods;
-        if !pods.is_empty() && !pods.values().any(|pod| self.scope.is_local(pod)) {
-            let other = pods
-                .values()
-                .find_map(|pod| pod.node.as_ref())
-                .map(ToString::to_string);
-            warn!(%node, other, "no pod runs on this node: is that its name? Another one is given in `other`");
-        }
-    }
-
-    /// When to commit next.
-    fn due(&self) -> Option<Instant> {
-        self.schedule.due()
-    }
-
-    /// Sends what has changed on its way.
-    fn start<D: Dataplane + 'static>(&mut self, state: State<D>) -> State<D> {
-        let State::Idle(mut dataplane) = state else {
-            return state;
-        };
-        self.schedule.started();
-        self.telemetry.set_counts(self.counts());
-        let change = self.compiler.take_transaction();
-        let transaction = if self.replace {
-            Transaction::replace(self.compiler.ruleset())
-        } else {
-            change
-        };
-        if transaction.is_empty() {
-            return State::Idle(dataplane);
-        }
-        State::Committing(Box::pin(async move {
+        Self::Busy(Box::pin(async move {
             let start = Instant::now();
             let result = dataplane.commit(&transaction).await;
-            (
-                dataplane,
-                Outcome {
-                    result,
-                    took: start.elapsed(),
-                },
-            )
+            let took = start.elapsed();
+            (dataplane, Work::Commit(Outcome { result, took }))
         }))
     }
 
-    fn finish(&mut self, Outcome { result, took }: Outcome) {
-        match result {
-            Ok(()) => {
-                self.schedule.succeeded();
-                self.telemetry.committed(took);
-                if std::mem::take(&mut self.replace) {
-                    let isolated_pods = self.counts().isolated_pods;
-                    info!(?took, isolated_pods, "the rules are in force");
-                } else {
-                    debug!(?took, "the rules are up to date");
-                }
-            }
-            Err(error) => {
-                // A change may fail because the table is not what it is thought to be: writing it whole mends that.
-                let was_change = !std::mem::replace(&mut self.replace, true);
-                let again_in = self.schedule.failed(Instant::now(), was_change);
-                self.telemetry.commit_failed(took, &error.to_string());
-                error!(%error, ?again_in, "the rules could not be written; those in the kernel stay as they are");
-            }
-        }
+    fn inspect(self) -> Self {
+        let Self::Idle(mut dataplane) = self else {
+            return self;
+        };
+        Self::Busy(Box::pin(async move {
+            let found = dataplane.has_table().await;
+            (dataplane, Work::Inspection(found))
+        }))
     }
-
-    fn counts(&self) -> Counts {
-        let snapshot = self.compiler.snapshot();
-        Counts {
-            namespaces: snapshot.namespaces.len(),
-            pods: snapshot.pods.len(),
-            policies: snapshot.policies.len(),
-            isolated_pods: isolated_pods(self.compiler.ruleset()),
-        }
-    }
-}
-
-/// A pod that is isolated has a chain in each direction that it is isolated in.
-fn isolated_pods(ruleset: &Ruleset) -> usize {
-    let chains = ruleset
-        .chains
-        .keys()
-        .filter(|name| name.as_str().starts_with("pod/"));
-    let pods: BTreeSet<&str> = chains
-        .filter_map(|name| Some(name.as_str().rsplit_once('/')?.0))
-        .collect();
-    pods.len()
 }

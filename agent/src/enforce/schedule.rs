@@ -75,9 +75,11 @@ impl Schedule {
             (latest + self.timing.debounce).min(first + self.timing.max_delay)
         });
         match (change, self.failed) {
-            // A change may be what mends it: the shortest pause will do.
+            // A change may be what mends it. But where changes never end, loading all of a large table each second
+            // would be all the node does.
             (Some(change), Some((when, pause))) => {
-                Some(change.max(when + FIRST_RETRY).min(when + pause))
+                let shortened = (pause / 4).max(FIRST_RETRY);
+                Some(change.max(when + shortened).min(when + pause))
             }
             (None, Some((when, pause))) => Some(when + pause),
             (change, None) => change,
@@ -123,7 +125,7 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(due(&schedule, start), Some(30_000));
         schedule.changed(start + Duration::from_millis(100));
-        assert_eq!(due(&schedule, start), Some(1_000));
+        assert_eq!(due(&schedule, start), Some(7_500));
         schedule.succeeded();
         schedule.started();
         assert_eq!(due(&schedule, start), None);

@@ -25,16 +25,14 @@ impl Bench {
         let (updates, source) = mpsc::unbounded();
         let (dataplane, telemetry) = (Memory::default(), Telemetry::default());
         let scope = NodeScope::Node(Name::parse("node-a").expect("valid"));
-        let never = std::future::pending();
         let work = enforce(
             source,
             dataplane.clone(),
             scope,
             Timing::default(),
             telemetry.clone(),
-            never,
         );
-        spawn_local(async move { work.await.expect("the source does not end") });
+        spawn_local(work);
         Self {
             updates,
             dataplane,
@@ -223,35 +221,91 @@ async fn after_a_failure_the_whole_table_is_written_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_loop_shows_that_it_is_alive_and_stops_when_told() {
+async fn the_loop_shows_that_it_is_alive() {
     run(async {
-        let telemetry = Telemetry::default();
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let source = futures::stream::pending();
-        let shutdown = async move { stopped.await.unwrap_or_default() };
-        let work = enforce(
-            source,
-            Memory::default(),
-            NodeScope::AllNodes,
-            Timing::default(),
-            telemetry.clone(),
-            shutdown,
-        );
-        let work = spawn_local(work);
+        let bench = Bench::start();
         pass(100_000).await;
-        assert!(telemetry.is_alive());
-        stop.send(()).expect("the loop runs");
-        assert!(work.await.expect("no panic").is_ok());
-        let ended = enforce(
-            futures::stream::empty(),
-            Memory::default(),
-            NodeScope::AllNodes,
-            Timing::default(),
-            telemetry,
-            std::future::pending(),
-        );
-        assert!(ended.await.is_err());
+        assert!(bench.telemetry.is_alive());
     })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_was_deleted_comes_back() {
+    run(async {
+        let bench = Bench::start();
+        bench.add_all();
+        // Half-way between two inspections.
+        pass(65_000).await;
+        assert_eq!(bench.attempts(), 1);
+        bench.dataplane.lose_table();
+        bench.dataplane.fail_next("no");
+        pass(5_500).await;
+        assert_eq!(bench.attempts(), 2);
+        let reason = bench.telemetry.readiness().map_err(|r| r.to_string());
+        assert!(
+            reason
+                .expect_err("open")
+                .contains("another program has deleted"),
+        );
+        pass(2_000).await;
+        assert!(bench.telemetry.readiness().is_ok());
+        assert!(
+            bench
+                .telemetry
+                .render()
+                .contains("netpol_table_losses_total 1\n")
+        );
+        let whole = bench.dataplane.committed()[1].clone();
+        assert!(
+            whole.contains("delete table inet netpol\n") && whole.contains("10.244.1.2"),
+            "{whole}"
+        );
+        pass(60_000).await;
+        assert_eq!(bench.attempts(), 3);
+    })
+    .await;
+}
+
+/// A mistyped node name would take the rules of the node's pods away.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_while_pods_run_only_elsewhere() {
+    run(async {
+        let bench = Bench::start();
+        bench.add_policy();
+        let elsewhere = decode::pod(&json!({
+            "metadata": {"name": "far", "namespace": "shop"}, "spec": {"nodeName": "node-b"}
+        }));
+        bench.say(Update::Change(Event::Pod(elsewhere.object.expect("valid"))));
+        bench.say(Update::Synced);
+        pass(60_000).await;
+        assert_eq!(bench.attempts(), 0);
+        let reason = bench
+            .telemetry
+            .readiness()
+            .expect_err("not ready")
+            .to_string();
+        assert!(
+            reason.contains("none runs on node-a; is that its name? Another is node-b"),
+            "{reason}"
+        );
+        bench.add_pod("web", "10.244.1.2");
+        pass(60).await;
+        assert_eq!(bench.attempts(), 1);
+        assert!(bench.telemetry.readiness().is_ok());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_with_its_source() {
+    let SourceEnded = enforce(
+        futures::stream::empty(),
+        Memory::default(),
+        NodeScope::AllNodes,
+        Timing::default(),
+        Telemetry::default(),
+    )
     .await;
 }
 
@@ -264,6 +318,10 @@ async fn updates_are_taken_in_while_a_transaction_is_on_its_way() {
         async fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
             pass(10_000).await;
             self.0.commit(transaction).await
+        }
+
+        async fn has_table(&mut self) -> Result<bool, DataplaneError> {
+            self.0.has_table().await
         }
     }
 
@@ -278,9 +336,8 @@ async fn updates_are_taken_in_while_a_transaction_is_on_its_way() {
             NodeScope::AllNodes,
             timing,
             telemetry.clone(),
-            std::future::pending(),
         );
-        spawn_local(async move { work.await.expect("the source does not end") });
+        spawn_local(work);
         let bench = Bench {
             updates,
             dataplane: memory,

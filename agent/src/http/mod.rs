@@ -1,16 +1,35 @@
 //! `/metrics`, `/healthz` and `/readyz`.
+//!
+//! Whoever reaches the address may connect, any program of the node for one. Connections are few and short, or they would
+//! use up the descriptors that the agent needs to run `nft`.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
 use crate::telemetry::Telemetry;
+
+/// Connections at a time; others wait.
+const CONNECTIONS: usize = 32;
+
+/// How long a connection lasts at most, from the first byte of a request to the last of its answer.
+const LIFETIME: Duration = Duration::from_secs(5);
+
+/// Bytes of a request with its headers.
+const LARGEST_REQUEST: usize = 16 << 10;
 
 /// Media type of the `OpenMetrics` text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,15 +69,36 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Answers requests.
-    pub async fn run(self) -> io::Result<()> {
+    /// Answers requests, one for each connection.
+    pub async fn run(self) {
         let router = Router::new()
             .route("/metrics", get(metrics))
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .with_state(self.telemetry);
-        axum::serve(self.listener, router).await
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        while let Ok(place) = places.clone().acquire_owned().await {
+            let Ok((stream, _)) = self.listener.accept().await else {
+                // No descriptors left, perhaps: trying at once would only keep the processor busy.
+                sleep(LIFETIME).await;
+                continue;
+            };
+            let router = router.clone();
+            tokio::spawn(async move {
+                // Who is too slow, or speaks something else, gets no answer.
+                let _ = timeout(LIFETIME, answer(stream, router)).await;
+                drop(place);
+            });
+        }
     }
+}
+
+async fn answer(stream: TcpStream, router: Router) -> hyper::Result<()> {
+    http1::Builder::new()
+        .keep_alive(false)
+        .max_buf_size(LARGEST_REQUEST)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .await
 }
 
 async fn metrics(State(telemetry): State<Telemetry>) -> impl IntoResponse {
@@ -143,10 +183,42 @@ mod tests {
         );
         assert!(request(address, "/other").await.starts_with("HTTP/1.1 404"));
 
+        let huge = request(address, &format!("/{}", "x".repeat(20_000))).await;
+        assert!(!huge.contains(" 200 "), "{huge}");
         let taken = Server::bind(address, telemetry)
             .await
             .expect_err("taken")
             .to_string();
         assert!(taken.contains("--listen"), "{taken}");
+    }
+
+    #[tokio::test]
+    async fn idle_connections_shut_nobody_out() {
+        let any_port = "127.0.0.1:0".parse().expect("an address");
+        let server = Server::bind(any_port, Telemetry::default())
+            .await
+            .expect("a port");
+        let address = server.address().expect("bound");
+        tokio::spawn(server.run());
+        let mut idle = Vec::new();
+        for _ in 0..CONNECTIONS * 3 / 2 {
+            let mut stream = TcpStream::connect(address).await.expect("connected");
+            stream
+                .write_all(b"GET /readyz HTTP/1.1\r\nX: ")
+                .await
+                .expect("sent");
+            idle.push(stream);
+        }
+        let answer = timeout(LIFETIME * 3, request(address, "/readyz"));
+        assert!(
+            answer
+                .await
+                .expect("answered in time")
+                .starts_with("HTTP/1.1 503")
+        );
+        // The first of them was told to go.
+        let mut rest = String::new();
+        let closed = timeout(LIFETIME, idle[0].read_to_string(&mut rest));
+        assert!(closed.await.is_ok(), "still open");
     }
 }

@@ -129,7 +129,7 @@ impl Excerpt {
             .collect();
         let carets = span.width.clamp(1, (length - before).max(1));
         Self {
-            file: file.to_owned(),
+            file: printable(file),
             line,
             column: span.column,
             text: printable(&shown),
@@ -150,8 +150,8 @@ impl fmt::Display for Excerpt {
     }
 }
 
-/// Keeps a hostile file from sending control sequences to the terminal.
-fn printable(text: &str) -> String {
+/// Keeps what others wrote from sending control sequences to the terminal. The text is one line.
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_control() && c != '\t' {

@@ -1,6 +1,7 @@
 //! Which files a path stands for, and their text.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -89,7 +90,7 @@ fn text(name: String, bytes: Vec<u8>) -> Result<Text, ManifestError> {
     }
 }
 
-fn cannot_read(path: &Path, error: &io::Error) -> ManifestError {
+pub(super) fn cannot_read(path: &Path, error: impl Display) -> ManifestError {
     ManifestError::new(format!("{}: cannot be read: {error}", path.display()))
 }
 

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use policy_compiler::model::{Labels, Name, Namespace, Snapshot};
 use serde_json::Value as Json;
 
+pub(crate) use error::printable;
 pub use error::{ManifestError, ManifestErrors};
 pub(crate) use kind::distance;
 pub(crate) use object::{File, Found, Identity, Object};
@@ -73,6 +74,11 @@ pub(crate) fn load_file(path: &Path) -> File {
         Ok(text) => File::parse(&text.name, &text.text),
         Err(error) => File::unreadable(error),
     }
+}
+
+/// A file that is not to be read.
+pub(crate) fn unreadable_file(path: &Path, problem: &str) -> File {
+    File::unreadable(files::cannot_read(path, problem))
 }
 
 pub(crate) use files::files_of;

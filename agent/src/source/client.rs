@@ -64,6 +64,11 @@ pub async fn connect(cluster: &ClusterConfig) -> Result<Client, ClientError> {
                     file: Some(path),
                     problem: format!("cannot be read: {error}"),
                 },
+                // In full this shows the lines around the mistake, and they may hold a token.
+                KubeconfigError::Parse(error) => ClientError::Kubeconfig {
+                    file: file.clone(),
+                    problem: format!("not valid YAML: {}", error.without_snippet()),
+                },
                 error => ClientError::Kubeconfig {
                     file: file.clone(),
                     problem: in_full(&error),

@@ -22,6 +22,8 @@ struct State {
     awaited: BTreeMap<String, Option<String>>,
     ever_committed: bool,
     failure: Option<String>,
+    /// Another program has deleted the table.
+    lost: bool,
 }
 
 /// Why the agent is not ready, in plain words.
@@ -51,10 +53,15 @@ impl Health {
         let mut state = self.state();
         state.ever_committed = true;
         state.failure = None;
+        state.lost = false;
     }
 
     pub(super) fn commit_failed(&self, problem: &str) {
         self.state().failure = Some(problem.to_owned());
+    }
+
+    pub(super) fn table_lost(&self) {
+        self.state().lost = true;
     }
 
     pub(super) fn beat(&self) {
@@ -70,7 +77,9 @@ impl Health {
     pub(super) fn readiness(&self) -> Result<(), NotReady> {
         let state = self.state();
         if let Some(failure) = &state.failure {
-            let kept = if state.ever_committed {
+            let kept = if state.lost {
+                "and another program has deleted the rules before it"
+            } else if state.ever_committed {
                 "the rules before it stay in force"
             } else {
                 "no rules are written yet"
@@ -78,6 +87,11 @@ impl Health {
             return Err(NotReady(format!(
                 "the last change could not be written to nftables, {kept}: {failure}"
             )));
+        }
+        if state.lost {
+            return Err(NotReady(
+                "another program has deleted the rules; they are being written anew".to_owned(),
+            ));
         }
         if state.ever_committed {
             return Ok(());
@@ -131,6 +145,11 @@ mod tests {
         );
         health.committed();
         assert_eq!(reason(&health), "ready");
+        health.table_lost();
+        assert!(reason(&health).starts_with("another program has deleted the rules"));
+        health.commit_failed("no nft");
+        assert!(reason(&health).contains("and another program has deleted"));
+        health.committed();
         // Being out of reach of the API server later on changes nothing in the kernel.
         health.waiting_for("pods", Some("connection refused".to_owned()));
         assert_eq!(reason(&health), "ready");

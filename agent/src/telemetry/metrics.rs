@@ -28,7 +28,9 @@ pub(super) struct Metrics {
     commits: Family<Labels, Counter>,
     commit_seconds: Histogram,
     last_commit: Gauge<f64, AtomicU64>,
+    table_losses: Counter,
     source_failures: Family<Labels, Counter>,
+    faulty_manifests: Gauge,
 }
 
 impl Default for Metrics {
@@ -41,7 +43,9 @@ impl Default for Metrics {
             commits: Family::default(),
             commit_seconds: Histogram::new(COMMIT_SECONDS),
             last_commit: Gauge::default(),
+            table_losses: Counter::default(),
             source_failures: Family::default(),
+            faulty_manifests: Gauge::default(),
         };
         metrics.register()
     }
@@ -85,6 +89,16 @@ impl Metrics {
             self.last_commit.clone(),
         );
         registry.register(
+            "table_losses",
+            "Times that another program had deleted table inet netpol",
+            self.table_losses.clone(),
+        );
+        registry.register(
+            "faulty_manifests",
+            "Manifest files with errors, whose last good objects, if any, are in force",
+            self.faulty_manifests.clone(),
+        );
+        registry.register(
             "source_failures",
             "Failed requests to the API server, or refused manifest files",
             self.source_failures.clone(),
@@ -103,6 +117,14 @@ impl Metrics {
         self.source_failures
             .get_or_create(&[("kind", what.to_owned())])
             .inc();
+    }
+
+    pub(super) fn table_lost(&self) {
+        self.table_losses.inc();
+    }
+
+    pub(super) fn set_faulty_manifests(&self, count: usize) {
+        self.faulty_manifests.set(gauge(count));
     }
 
     pub(super) fn set_invalid(&self, kind: Kind, count: usize) {
@@ -182,6 +204,8 @@ mod tests {
         metrics.commit_failed(Duration::from_millis(3));
         metrics.source_failed("pods");
         metrics.set_invalid(Kind::NetworkPolicy, 2);
+        metrics.set_faulty_manifests(1);
+        metrics.table_lost();
         let text = metrics.render();
         for line in [
             "netpol_objects{kind=\"pods\"} 20",
@@ -190,6 +214,8 @@ mod tests {
             "netpol_commits_total{result=\"ok\"} 1",
             "netpol_commits_total{result=\"failed\"} 1",
             "netpol_commit_duration_seconds_count 2",
+            "netpol_faulty_manifests 1",
+            "netpol_table_losses_total 1",
             "netpol_source_failures_total{kind=\"pods\"} 1",
             concat!(
                 "netpol_build_info{version=\"",

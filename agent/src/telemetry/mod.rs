@@ -75,6 +75,17 @@ impl Telemetry {
         self.shared.health.commit_failed(problem);
     }
 
+    /// The table is not in the kernel any more.
+    pub fn table_lost(&self) {
+        self.shared.metrics.table_lost();
+        self.shared.health.table_lost();
+    }
+
+    /// How many manifest files have errors.
+    pub fn set_faulty_manifests(&self, count: usize) {
+        self.shared.metrics.set_faulty_manifests(count);
+    }
+
     /// What the agent knows of.
     pub fn set_counts(&self, counts: Counts) {
         self.shared.metrics.set_counts(counts);

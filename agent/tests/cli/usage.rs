@@ -62,6 +62,19 @@ fn without_input_it_says_what_to_give() {
         ran.stderr,
         "error: kubeconfig k.conf: there is no context \"prd\"; there are: prod\n"
     );
+    // Nothing of the file is shown: tokens are in it.
+    std::fs::write(
+        folder.path().join("k.conf"),
+        "users:\n- name: u\n  user:\n    token: s3cr3t\n  x: [\n",
+    )
+    .expect("written");
+    let ran = netpol(&folder, "compile --kubeconfig k.conf");
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.stderr.contains("line 5") && !ran.stderr.contains("s3cr3t"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(
         netpol(&folder, "compile -f shop.yaml --kubeconfig k.conf").code,
         Some(2)
@@ -111,6 +124,7 @@ fn the_agent_says_what_it_lacks() {
         "--debounce 5",
         "--listen 9808",
         "--log-format xml",
+        "--log-level inf",
         "--manifests . --kubeconfig k",
     ] {
         let ran = netpol(&folder, &format!("agent --node-name a {arguments}"));

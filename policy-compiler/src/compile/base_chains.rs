@@ -1,13 +1,14 @@
 //! Where packets enter: the chains on the hooks, and the maps that lead on to pods' chains.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::model::Direction;
-use crate::ruleset::{Chain, Family, Hook, Ident, Match, Rule, Ruleset, Side, Verdict, VerdictMap};
-
-/// The chain in which a packet that its source may send is judged for its destination.
-pub(crate) const INGRESS: &str = "ingress";
+use crate::ruleset::{
+    AddressMatch, Chain, Family, Hook, Ident, Match, Rule, Ruleset, Side, Verdict, VerdictMap,
+};
 
 /// The map from a pod's address to its chain.
 pub(crate) fn entry_map(direction: Direction, address: IpAddr) -> Ident {
@@ -19,70 +20,58 @@ fn map_name(direction: Direction, family: Family) -> Ident {
 }
 
 /// Adds the base chains and empty maps.
+///
+/// A packet that one base chain accepts goes on to the next on its hook: first the source's egress is judged, then, one
+/// priority later, the destination's ingress (semantics rule A5). Were ingress judged by a jump from egress, the
+/// kernel, which follows every jump at each commit, would follow each egress rule through all of ingress: kernels that
+/// do not remember where they have been (before 6.18) would take the product of both.
 pub(crate) fn add_base_chains(ruleset: &mut Ruleset) {
     for family in Family::BOTH {
         for direction in Direction::BOTH {
-            ruleset.maps.insert(
-                map_name(direction, family),
-                VerdictMap {
-                    family,
-                    elements: BTreeMap::new(),
-                },
-            );
+            let elements = BTreeMap::new();
+            let map = VerdictMap { family, elements };
+            ruleset.maps.insert(map_name(direction, family), map);
         }
     }
-    ruleset
-        .chains
-        .insert(Ident::fixed("forwarded"), forwarded());
-    ruleset.chains.insert(Ident::fixed("to-node"), to_node());
-    ruleset
-        .chains
-        .insert(Ident::fixed("from-node"), from_node());
-    ruleset.chains.insert(Ident::fixed(INGRESS), ingress());
+    let chains = [
+        ("forwarded-egress", forwarded(Direction::Egress)),
+        ("forwarded-ingress", forwarded(Direction::Ingress)),
+        ("from-node-egress", from_node(Direction::Egress)),
+        ("from-node-ingress", from_node(Direction::Ingress)),
+        ("to-node-egress", to_node()),
+    ];
+    for (name, chain) in chains {
+        ruleset.chains.insert(Ident::fixed(name), chain);
+    }
 }
 
-/// Packets between two pods, or a pod and the outside: both sides are judged (semantics rule A5).
-fn forwarded() -> Chain {
+/// Packets between two pods, or a pod and the outside.
+fn forwarded(direction: Direction) -> Chain {
     let mut rules = vec![tracked(), neighbour_discovery()];
-    rules.extend(judge(Direction::Egress));
-    rules.push(Rule::new(vec![], Verdict::Goto(Ident::fixed(INGRESS))));
-    Chain {
-        hook: Some(Hook::Forward),
-        rules,
+    if direction == Direction::Egress {
+        rules.extend(link_local());
     }
+    rules.extend(judge(direction));
+    let hook = Some(Hook::Forward(direction));
+    Chain { hook, rules }
 }
 
 /// Packets from a pod to its own node: the pod's egress is judged (semantics rule G4, decision L1).
 fn to_node() -> Chain {
     let mut rules = vec![tracked(), neighbour_discovery()];
     rules.extend(judge(Direction::Egress));
-    Chain {
-        hook: Some(Hook::Input),
-        rules,
-    }
+    let hook = Some(Hook::Input);
+    Chain { hook, rules }
 }
 
 /// Packets from the node: its own are allowed (semantics rule G1). What does not come from one of its addresses was
 /// sent on by IPVS, which takes it in and sends it out again: that is judged as if forwarded.
-fn from_node() -> Chain {
-    let mut rules = vec![
-        tracked(),
-        Rule::new(vec![Match::SourceIsLocal], Verdict::Accept),
-    ];
-    rules.push(neighbour_discovery());
-    rules.extend(judge(Direction::Egress));
-    rules.push(Rule::new(vec![], Verdict::Goto(Ident::fixed(INGRESS))));
-    Chain {
-        hook: Some(Hook::Output),
-        rules,
-    }
-}
-
-/// Everyone else is not isolated (semantics rules A3, A6).
-fn ingress() -> Chain {
-    let mut rules: Vec<Rule> = judge(Direction::Ingress).collect();
-    rules.push(Rule::new(vec![], Verdict::Accept));
-    Chain { hook: None, rules }
+fn from_node(direction: Direction) -> Chain {
+    let own = Rule::new(vec![Match::SourceIsLocal], Verdict::Accept);
+    let mut rules = vec![tracked(), own, neighbour_discovery()];
+    rules.extend(judge(direction));
+    let hook = Some(Hook::Output(direction));
+    Chain { hook, rules }
 }
 
 fn tracked() -> Rule {
@@ -93,16 +82,31 @@ fn neighbour_discovery() -> Rule {
     Rule::new(vec![Match::NeighbourDiscovery], Verdict::Accept)
 }
 
-/// One look-up for each family, and nothing more for pods that no policy selects.
+/// On a bridge pods also reach each other by link-local addresses, which the API does not know: no policy can judge
+/// them, so nobody gets around one by them (decision L13). Multicast, by which hosts find routers and names, passes.
+fn link_local() -> [Rule; 2] {
+    let link_local = Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
+    let multicast = Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8);
+    let address =
+        |side, m: fn(IpNet) -> AddressMatch, net: Ipv6Net| Match::Address(side, m(net.into()));
+    let to = vec![address(Side::Destination, AddressMatch::In, link_local)];
+    let from = vec![
+        address(Side::Source, AddressMatch::In, link_local),
+        address(Side::Destination, AddressMatch::NotIn, multicast),
+    ];
+    [to, from].map(|matches| {
+        Rule::new(matches, Verdict::CountAndDrop).with_comment("link-local: no policy can judge it")
+    })
+}
+
+/// One look-up for each family, and nothing more for pods that no policy isolates (semantics rules A3, A6).
 fn judge(direction: Direction) -> impl Iterator<Item = Rule> {
     let side = match direction {
         Direction::Ingress => Side::Destination,
         Direction::Egress => Side::Source,
     };
     Family::BOTH.into_iter().map(move |family| {
-        Rule::new(
-            vec![],
-            Verdict::AddressMap(family, side, map_name(direction, family)),
-        )
+        let map = map_name(direction, family);
+        Rule::new(vec![], Verdict::AddressMap(family, side, map))
     })
 }

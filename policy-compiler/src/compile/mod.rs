@@ -15,7 +15,7 @@ mod set_definition;
 mod tests;
 
 pub(crate) use addresses::Claims;
-pub(crate) use base_chains::{INGRESS, add_base_chains, entry_map};
+pub(crate) use base_chains::{add_base_chains, entry_map};
 pub(crate) use families::Families;
 pub(crate) use pod_chain::{contested_chain, contested_chain_name, pod_chain, pod_chain_name};
 pub(crate) use policy_chain::compile_policy;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{INGRESS, policy_chain_name};
+use super::policy_chain_name;
 use crate::model::{Direction, ObjectKey, Policy};
 use crate::ruleset::{AddressMatch, Chain, Ident, Match, Rule, Side, Verdict};
 
@@ -70,8 +70,7 @@ fn to_itself(address: IpAddr, direction: Direction) -> Vec<Rule> {
     let own = |side| Match::Address(side, AddressMatch::In(IpNet::from(address)));
     match direction {
         Direction::Egress => {
-            let verdict = Verdict::Goto(Ident::fixed(INGRESS));
-            vec![Rule::new(vec![own(Side::Destination)], verdict)]
+            vec![Rule::new(vec![own(Side::Destination)], Verdict::Accept)]
         }
         Direction::Ingress => [Match::Translated, Match::Reinjected]
             .map(|sent_back| Rule::new(vec![own(Side::Source), sent_back], Verdict::Accept))

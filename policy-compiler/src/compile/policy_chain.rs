@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::SetDefinition;
 use super::address_ranges::AddressRanges;
 use super::families::Families;
 use super::port_terms::{PortTerm, port_terms};
-use super::{INGRESS, SetDefinition};
 use crate::model::{Direction, IpBlock, ObjectKey, Peer, Peers, Policy, Rule as PolicyRule};
 use crate::ruleset::{AddressMatch, Chain, Family, Ident, Match, Rule, Side, Verdict};
 
@@ -89,7 +89,7 @@ impl Emitter<'_> {
         for peer in &peers {
             for port in self.port_matches(&ports, peer.family) {
                 let matches = peer.matches.iter().cloned().chain(port).collect();
-                rules.push(Rule::new(matches, self.allow()).with_comment(&label));
+                rules.push(Rule::new(matches, Verdict::Accept).with_comment(&label));
             }
         }
         rules
@@ -122,7 +122,7 @@ impl Emitter<'_> {
                 )
             })
             .collect();
-        let allow = |peer: &PeerTerm| Rule::new(peer.matches.clone(), self.allow());
+        let allow = |peer: &PeerTerm| Rule::new(peer.matches.clone(), Verdict::Accept);
         let allowed = peers.iter().map(allow).collect();
         self.add_chain(ports_chain.clone(), to_peers);
         self.add_chain(peers_chain, allowed);
@@ -133,14 +133,6 @@ impl Emitter<'_> {
         self.compiled
             .chains
             .insert(name, Chain { hook: None, rules });
-    }
-
-    fn allow(&self) -> Verdict {
-        match self.direction {
-            Direction::Ingress => Verdict::Accept,
-            // What may leave one pod must still be let in by the other (semantics rule A5).
-            Direction::Egress => Verdict::Goto(Ident::fixed(INGRESS)),
-        }
     }
 
     /// The conditions that stand for `terms` beside peers of one family or of any; `None` is no condition.

@@ -42,6 +42,14 @@ pub struct Compiler {
     subjects: Subjects,
     sets: Sets,
     draft: Draft,
+    stale: Stale,
+}
+
+/// What has to be looked at again before the ruleset can be shown. Many events before that cost one look.
+#[derive(Debug, Default)]
+struct Stale {
+    pods: BTreeSet<ObjectKey>,
+    addresses: BTreeSet<IpAddr>,
 }
 
 impl Compiler {
@@ -52,6 +60,7 @@ impl Compiler {
             subjects: Subjects::default(),
             sets: Sets::default(),
             draft: Draft::default(),
+            stale: Stale::default(),
         }
     }
 
@@ -61,12 +70,14 @@ impl Compiler {
     }
 
     /// The ruleset for the objects held now.
-    pub fn ruleset(&self) -> &Ruleset {
+    pub fn ruleset(&mut self) -> &Ruleset {
+        self.settle();
         self.draft.ruleset()
     }
 
     /// What changed in the ruleset since the last call.
     pub fn take_transaction(&mut self) -> Transaction {
+        self.settle();
         self.draft.take_transaction()
     }
 
@@ -102,22 +113,18 @@ impl Compiler {
             .chain(&new)
             .flat_map(|pod| pod.network_addresses().iter())
             .collect();
-        // Another claimant of an address gains or loses it with this pod.
-        let mut pods: BTreeSet<ObjectKey> = BTreeSet::from([key.clone()]);
-        pods.extend(
-            affected
-                .iter()
-                .flat_map(|address| self.world.claims().claimants(*address))
-                .cloned(),
-        );
+        self.stale.pods.insert(key.clone());
         for address in &affected {
+            // Another claimant of an address gains or loses it with this pod.
+            let claimants = self.world.claims().claimants(*address);
+            self.stale.pods.extend(claimants.iter().cloned());
             self.sets.retract(*address, &self.world, &mut self.draft);
         }
         self.world.set_pod(key, new);
         for address in &affected {
             self.sets.assert(*address, &self.world, &mut self.draft);
         }
-        self.refresh(&pods, affected);
+        self.stale.addresses.extend(affected);
     }
 
     fn change_namespace(&mut self, name: &Name, new: Option<Namespace>) {
@@ -133,20 +140,21 @@ impl Compiler {
         let old = self.world.set_policy(key, new);
         let new = self.world.snapshot().policies.get(key);
         let concerned = |pod: &&Pod| old.iter().chain(new).any(|policy| selects(policy, pod));
-        let mut pods = BTreeSet::new();
-        let mut addresses = BTreeSet::new();
         for pod in self.world.local_pods_of(&key.namespace).filter(concerned) {
-            pods.insert(pod.key.clone());
-            addresses.extend(pod.network_addresses().iter());
+            self.stale.pods.insert(pod.key.clone());
         }
-        addresses.extend(self.world.contested_in(&key.namespace));
+        let contested = self.world.contested_in(&key.namespace);
+        self.stale.addresses.extend(contested);
         self.subjects.policy_changed(key);
-        self.refresh(&pods, addresses);
     }
 
-    /// Brings chains and entries of `pods` and `addresses` up to date, and what they need of policies and sets.
-    fn refresh(&mut self, pods: &BTreeSet<ObjectKey>, mut addresses: BTreeSet<IpAddr>) {
-        for key in pods {
+    /// Brings chains and entries of what is stale up to date, and what they need of policies and sets.
+    fn settle(&mut self) {
+        let Stale {
+            pods,
+            mut addresses,
+        } = std::mem::take(&mut self.stale);
+        for key in &pods {
             addresses.extend(self.subjects.refresh_pod(key, &self.world, &mut self.draft));
         }
         for address in addresses {

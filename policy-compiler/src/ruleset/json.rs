@@ -124,19 +124,19 @@ fn map_command(name: &Ident, map: &VerdictMap) -> Value {
 }
 
 fn chain_object<'a>(name: &'a Ident, chain: &Chain) -> schema::Chain<'a> {
-    let hook = chain.hook.map(|hook| match hook {
-        Hook::Forward => (NfHook::Forward, 0),
-        Hook::Input => (NfHook::Input, 101),
-        Hook::Output => (NfHook::Output, 0),
-    });
+    let nf_hook = |hook: Hook| match hook {
+        Hook::Forward(_) => NfHook::Forward,
+        Hook::Input => NfHook::Input,
+        Hook::Output(_) => NfHook::Output,
+    };
     schema::Chain {
         family: NfFamily::INet,
         table: TABLE.into(),
         name: name.as_str().into(),
-        _type: hook.map(|_| NfChainType::Filter),
-        hook: hook.map(|(hook, _)| hook),
-        prio: hook.map(|(_, priority)| priority),
-        policy: hook.map(|_| NfChainPolicy::Accept),
+        _type: chain.hook.map(|_| NfChainType::Filter),
+        hook: chain.hook.map(nf_hook),
+        prio: chain.hook.map(Hook::priority),
+        policy: chain.hook.map(|_| NfChainPolicy::Accept),
         ..schema::Chain::default()
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{Comment, Ident};
-use crate::model::{PortRange, Protocol};
+use crate::model::{Direction, PortRange, Protocol};
 
 /// An address family, where a match is bound to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,15 +74,36 @@ pub struct Chain {
     pub rules: Vec<Rule>,
 }
 
-/// Where a base chain meets packets.
+/// Where a base chain meets packets. Where both directions are judged, egress is at priority filter and ingress one
+/// later: what the first base chain accepts goes on to the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
-    /// Packets passing through the node, at priority filter: after DNAT, before SNAT; with `br_netfilter` bridged ones too.
-    Forward,
+    /// Packets passing through the node: after DNAT, before SNAT; with `br_netfilter` bridged ones too.
+    Forward(Direction),
     /// Packets for the node itself, at priority 101: after `srcnat` (100), where IPVS takes packets for services away.
     Input,
-    /// Packets from the node itself, at priority filter.
-    Output,
+    /// Packets from the node itself.
+    Output(Direction),
+}
+
+impl Hook {
+    /// nft's name of the hook.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forward(_) => "forward",
+            Self::Input => "input",
+            Self::Output(_) => "output",
+        }
+    }
+
+    /// The priority, as a number: `filter` is 0.
+    pub const fn priority(self) -> i32 {
+        match self {
+            Self::Forward(Direction::Egress) | Self::Output(Direction::Egress) => 0,
+            Self::Forward(Direction::Ingress) | Self::Output(Direction::Ingress) => 1,
+            Self::Input => 101,
+        }
+    }
 }
 
 /// One rule: when all matches hold, the verdict applies.

@@ -124,15 +124,13 @@ pub(super) fn map_element(address: impl Display, chain: &Ident) -> String {
 
 impl Display for Hook {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (hook, priority) = match self {
-            Self::Forward => ("forward", "filter"),
-            Self::Input => ("input", "101"),
-            Self::Output => ("output", "filter"),
-        };
-        write!(
-            f,
-            "type filter hook {hook} priority {priority}; policy accept;"
-        )
+        write!(f, "type filter hook {} priority ", self.name())?;
+        match self.priority() {
+            0 => f.write_str("filter")?,
+            1 => f.write_str("filter + 1")?,
+            number => write!(f, "{number}")?,
+        }
+        f.write_str("; policy accept;")
     }
 }
 

@@ -1,16 +1,23 @@
 //! Packets no socket would send: options, odd fragments, foreign sources.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
+use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::packet::{IpProtocol, REQUEST, SYN};
 
-/// Sends whole packets, headers included, from the namespace of the calling thread.
+/// Sends whole packets, headers included, from the namespace of the calling thread. Link-local addresses are looked for
+/// on its `eth0`.
 pub fn send_raw(packets: &[Vec<u8>], to: IpAddr) -> io::Result<()> {
     const IPPROTO_RAW: i32 = 255;
-    let to = SocketAddr::new(to, 0);
+    let to = match to {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            SocketAddrV6::new(v6, 0, 0, if_nametoindex("eth0")?).into()
+        }
+        _ => SocketAddr::new(to, 0),
+    };
     let socket = Socket::new(
         Domain::for_address(to),
         Type::RAW,

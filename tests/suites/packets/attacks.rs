@@ -36,21 +36,31 @@ impl Shots {
             .into_iter()
             .filter(|to| to.is_ipv4() == source.is_ipv4())
         {
-            let tricks = if to.is_ipv4() { TRICKS_V4 } else { TRICKS_V6 };
-            for (trick, protocol, write) in tricks {
-                let number = 20_000 + u16::try_from(self.0.len()).expect("not that many");
-                self.0.push(Shot {
-                    name: format!("{sender} as {source} → {receiver} port {port}: {trick}"),
-                    sender: sender.clone(),
-                    receiver: at(receiver),
-                    token: Token {
-                        protocol: *protocol,
-                        number,
-                    },
-                    to,
-                    packets: write((source, number).into(), (to, port).into()),
-                });
-            }
+            self.aim_at(sender, source, (receiver, to), port);
+        }
+    }
+
+    fn aim_at(
+        &mut self,
+        sender: &Place,
+        source: IpAddr,
+        (receiver, to): (&str, IpAddr),
+        port: u16,
+    ) {
+        let tricks = if to.is_ipv4() { TRICKS_V4 } else { TRICKS_V6 };
+        for (trick, protocol, write) in tricks {
+            let number = 20_000 + u16::try_from(self.0.len()).expect("not that many");
+            self.0.push(Shot {
+                name: format!("{sender} as {source} → {receiver} at {to} port {port}: {trick}"),
+                sender: sender.clone(),
+                receiver: at(receiver),
+                token: Token {
+                    protocol: *protocol,
+                    number,
+                },
+                to,
+                packets: write((source, number).into(), (to, port).into()),
+            });
         }
     }
 
@@ -261,4 +271,43 @@ fn what_the_node_sends_on_is_judged_by_its_source() {
             "{topology}"
         );
     }
+}
+
+/// Pods on one bridge have link-local addresses, which no policy knows (decision L13).
+#[test]
+fn link_local_addresses_are_no_way_around() {
+    if !privileged("link_local_addresses_are_no_way_around") {
+        return;
+    }
+    let [sender, receiver]: [IpAddr; 2] =
+        ["fe80::bad", "fe80::beef"].map(|address| address.parse().expect("an address"));
+    let build_with_addresses = || {
+        let lab = build(Topology::Bridge);
+        for (pod, address) in [(STRANGER, sender), (CALLER, sender), (NEAR, receiver)] {
+            let netns = lab.host(&at(pod)).expect("a pod").netns();
+            netns
+                .ip(&format!("address add {address}/64 dev eth0 nodad\n"))
+                .unwrap_or_else(|error| panic!("{error}"));
+        }
+        lab
+    };
+    let mut shots = Shots(Vec::new());
+    let global = |pod| {
+        let mut addresses = addresses(pod).into_iter();
+        addresses.find(IpAddr::is_ipv6).expect("dual stack")
+    };
+    // Past the receiver's ingress, and past the sender's egress to a pod that is open.
+    shots.aim_at(&at(STRANGER), sender, (NEAR, receiver), 80);
+    shots.aim_at(&at(STRANGER), global(STRANGER), (NEAR, receiver), 80);
+    shots.aim_at(&at(CALLER), sender, (STRANGER, global(STRANGER)), 80);
+    let open = build_with_addresses();
+    shots.fire(&open);
+    let arrived = shots.arrived(&open, ARRIVED_WITHIN).len();
+    assert_eq!(arrived, shots.0.len(), "without rules all of them arrive");
+    let closed = build_with_addresses();
+    closed
+        .load_rules(&isolated())
+        .unwrap_or_else(|error| panic!("{error}"));
+    shots.fire(&closed);
+    assert_eq!(shots.arrived(&closed, DENIED_WITHIN), Vec::<&str>::new());
 }

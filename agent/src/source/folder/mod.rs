@@ -77,7 +77,7 @@ impl FolderSource {
             // A folder that is not there says nothing about the objects: they stay.
             Err(problem) => {
                 let complaint = format!("{}: cannot be read: {problem}", self.folder.display());
-                self.await_or_tell(BTreeSet::from([complaint]));
+                self.await_or_tell(BTreeSet::from([complaint]), &[]);
                 return Vec::new();
             }
         };
@@ -92,26 +92,24 @@ impl FolderSource {
 
         let desired = self.desired(&mut complaints);
         let mut updates = self.difference(desired);
-        for (path, _) in self
+        let refused: Vec<String> = self
             .files
             .iter()
             .filter(|(_, tracked)| tracked.is_refused())
-        {
-            complaints.insert(format!(
-                "{}: nothing of it is in force until it is mended",
-                path.display()
-            ));
-        }
+            .map(|(path, _)| format!("{} cannot be understood", path.display()))
+            .collect();
+        let faulty = self.files.values().filter(|tracked| tracked.is_faulty());
+        self.telemetry.set_faulty_manifests(faulty.count());
         let complete = settled
             && self
                 .files
                 .values()
                 .all(|tracked| tracked.accepted.is_some());
-        self.await_or_tell(complaints);
+        self.await_or_tell(complaints, &refused);
         if complete && !self.synced {
             self.synced = true;
             self.telemetry.has_arrived("manifests");
-            info!(folder = %self.folder.display(), files = self.files.len(), "read");
+            info!(folder = ?self.folder, files = self.files.len(), "read");
             updates.push(Update::Synced);
         }
         updates
@@ -185,16 +183,19 @@ impl FolderSource {
         updates
     }
 
-    fn await_or_tell(&mut self, complaints: BTreeSet<String>) {
+    /// Tells of each complaint once. Before the first sync they, and the `refused` files, are what that waits for.
+    fn await_or_tell(&mut self, complaints: BTreeSet<String>, refused: &[String]) {
         for complaint in complaints.difference(&self.told) {
             error!("{complaint}");
             self.telemetry.source_failed("manifests");
         }
         if !self.synced {
-            let trouble = complaints
+            let complaints = complaints
                 .iter()
-                .filter_map(|complaint| complaint.lines().next())
-                .collect::<Vec<_>>();
+                .filter_map(|complaint| complaint.lines().next());
+            let trouble: Vec<&str> = complaints
+                .chain(refused.iter().map(String::as_str))
+                .collect();
             self.telemetry.waiting_for(
                 "manifests",
                 Some(trouble.join("; ")).filter(|text| !text.is_empty()),

@@ -206,6 +206,46 @@ fn a_file_that_is_just_being_written_is_not_read() {
 }
 
 #[test]
+fn what_is_listed_but_cannot_be_read_takes_nothing_away() {
+    let mut bench = Bench::new();
+    let deny = policy("deny", "{}");
+    bench.write("target", &deny);
+    let link = |bench: &Bench, to: &str| {
+        let _ = fs::remove_file(bench.path("a.yaml"));
+        std::os::unix::fs::symlink(to, bench.path("a.yaml")).expect("linked");
+    };
+    link(&bench, "target");
+    assert_eq!(bench.settle(), "+policy/deny .");
+    link(&bench, "nowhere");
+    assert_eq!(bench.settle(), "");
+    assert!(
+        bench
+            .telemetry
+            .render()
+            .contains("netpol_faulty_manifests 1\n"),
+        "{}",
+        bench.telemetry.render()
+    );
+    link(&bench, "a.yaml");
+    assert_eq!(bench.settle(), "");
+    // To read all of this would take for ever.
+    link(&bench, "/dev/zero");
+    assert_eq!(bench.settle(), "");
+    bench.write("b.yaml", &pod("b", "one"));
+    assert_eq!(bench.settle(), "+pod/b");
+    link(&bench, "target");
+    assert_eq!(bench.settle(), "");
+    assert!(
+        bench
+            .telemetry
+            .render()
+            .contains("netpol_faulty_manifests 0\n")
+    );
+    bench.remove("a.yaml");
+    assert_eq!(bench.settle(), "-policy/deny");
+}
+
+#[test]
 fn of_an_object_in_two_files_the_one_in_force_stays() {
     let mut bench = Bench::new();
     bench.write("b.yaml", &pod("p", "one"));

@@ -1,0 +1,189 @@
+//! What is to be written, and when.
+
+use std::collections::BTreeSet;
+
+use policy_compiler::index::{Compiler, Event};
+use policy_compiler::model::NodeScope;
+use policy_compiler::ruleset::{Ruleset, Transaction};
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use super::Outcome;
+use super::schedule::{Schedule, Timing};
+use crate::dataplane::DataplaneError;
+use crate::source::Update;
+use crate::telemetry::{Counts, Telemetry};
+
+/// The state of the loop, apart from what it waits for.
+pub(super) struct Enforcer {
+    scope: NodeScope,
+    compiler: Compiler,
+    schedule: Schedule,
+    telemetry: Telemetry,
+    progress: Progress,
+    /// What is in the kernel is not known: it is from another run, or a change to it was refused, or it has gone.
+    replace: bool,
+}
+
+/// How far the start has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// The source has more to say.
+    Listing,
+    /// Everything is known, and that there are pods, but on other nodes only.
+    NoPodHere,
+    /// Rules may be written.
+    Writing,
+}
+
+/// What is waited for where no pod runs on the node.
+const POD_HERE: &str = "a pod of this node";
+
+impl Enforcer {
+    pub(super) fn new(scope: NodeScope, timing: Timing, telemetry: Telemetry) -> Self {
+        let (compiler, schedule) = (Compiler::new(scope.clone()), Schedule::new(timing));
+        Self {
+            scope,
+            compiler,
+            schedule,
+            telemetry,
+            progress: Progress::Listing,
+            replace: true,
+        }
+    }
+
+    pub(super) fn take(&mut self, update: Update) {
+        match update {
+            Update::Change(event) => {
+                let pod_here = matches!(&event, Event::Pod(pod) if self.scope.is_local(pod));
+                self.compiler.apply(event);
+                if self.progress == Progress::NoPodHere
+                    && (pod_here || self.compiler.snapshot().pods.is_empty())
+                {
+                    self.telemetry.has_arrived(POD_HERE);
+                    self.begin();
+                }
+            }
+            Update::Synced => match self.other_node() {
+                Some(other) => self.await_pod(&other),
+                None => self.begin(),
+            },
+        }
+        if self.progress == Progress::Writing {
+            self.schedule.changed(Instant::now());
+        }
+    }
+
+    fn begin(&mut self) {
+        self.progress = Progress::Writing;
+        info!("everything is known; writing the rules");
+    }
+
+    /// A node that pods run on, if none runs on this one.
+    fn other_node(&self) -> Option<String> {
+        let pods = &self.compiler.snapshot().pods;
+        if pods.values().any(|pod| self.scope.is_local(pod)) {
+            return None;
+        }
+        let other = pods.values().find_map(|pod| pod.node.as_ref());
+        other.map(ToString::to_string)
+    }
+
+    /// Without pods there is nothing to enforce, but perhaps the node's name is mistyped: then the rules of its pods, from
+    /// an earlier run, must not be taken away.
+    fn await_pod(&mut self, other: &str) {
+        self.progress = Progress::NoPodHere;
+        let NodeScope::Node(node) = &self.scope else {
+            return;
+        };
+        warn!(%node, other, "no pod runs on this node; is that its name? Another one is given in `other`. Until a pod does, \
+            the rules in the kernel stay as they are");
+        let trouble = format!("none runs on {node}; is that its name? Another is {other}");
+        self.telemetry.waiting_for(POD_HERE, Some(trouble));
+    }
+
+    /// When to commit next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.schedule.due()
+    }
+
+    /// What is to be committed now, if anything.
+    pub(super) fn start(&mut self) -> Option<Transaction> {
+        self.schedule.started();
+        let counts = self.counts();
+        self.telemetry.set_counts(counts);
+        let change = self.compiler.take_transaction();
+        let transaction = if self.replace {
+            Transaction::replace(self.compiler.ruleset())
+        } else {
+            change
+        };
+        Some(transaction).filter(|transaction| !transaction.is_empty())
+    }
+
+    pub(super) fn finish(&mut self, Outcome { result, took }: Outcome) {
+        match result {
+            Ok(()) => {
+                self.schedule.succeeded();
+                self.telemetry.committed(took);
+                if std::mem::take(&mut self.replace) {
+                    let isolated_pods = self.counts().isolated_pods;
+                    info!(?took, isolated_pods, "the rules are in force");
+                } else {
+                    debug!(?took, "the rules are up to date");
+                }
+            }
+            Err(error) => {
+                // A change may fail because the table is not what it is thought to be: writing it whole mends that.
+                let was_change = !std::mem::replace(&mut self.replace, true);
+                let again_in = self.schedule.failed(Instant::now(), was_change);
+                self.telemetry.commit_failed(took, &error.to_string());
+                if was_change {
+                    warn!(%error, "a change could not be written; has another program altered table inet netpol? Writing all of it anew");
+                } else {
+                    error!(%error, ?again_in, "the rules could not be written; what is in the kernel stays as it is");
+                }
+            }
+        }
+    }
+
+    /// Whether the table is in the kernel, as far as is known.
+    pub(super) fn has_written(&self) -> bool {
+        !self.replace
+    }
+
+    pub(super) fn inspected(&mut self, found: Result<bool, DataplaneError>) {
+        match found {
+            Ok(true) => {}
+            Ok(false) => {
+                warn!("another program has deleted table inet netpol; writing all of it anew");
+                self.telemetry.table_lost();
+                self.replace = true;
+                self.schedule.changed(Instant::now());
+            }
+            Err(error) => warn!(%error, "cannot ask whether table inet netpol is in the kernel"),
+        }
+    }
+
+    fn counts(&mut self) -> Counts {
+        let snapshot = self.compiler.snapshot();
+        Counts {
+            namespaces: snapshot.namespaces.len(),
+            pods: snapshot.pods.len(),
+            policies: snapshot.policies.len(),
+            isolated_pods: isolated_pods(self.compiler.ruleset()),
+        }
+    }
+}
+
+/// A pod that is isolated has a chain in each direction that it is isolated in.
+fn isolated_pods(ruleset: &Ruleset) -> usize {
+    let chains = ruleset
+        .chains
+        .keys()
+        .filter(|name| name.as_str().starts_with("pod/"));
+    let pods: BTreeSet<&str> = chains
+        .filter_map(|name| Some(name.as_str().rsplit_once('/')?.0))
+        .collect();
+    pods.len()
+}
