@@ -23,7 +23,7 @@ test: install ## every test: real packets, a real API server (root; minutes)
 	cargo test --locked --workspace
 
 bench: ## what compiling costs and how it grows
-	cargo bench --locked -p policy-compiler
+	cargo bench --quiet --locked -p policy-compiler --bench compile
 
 check: ## formatting, lints, documentation, licences and sources of dependencies
 	cargo fmt --all --check
