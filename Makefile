@@ -20,6 +20,7 @@ demo: install ## two nodes and some pods as network namespaces: who reaches whom
 
 test: install ## every test: real packets, a real API server (root; minutes)
 	cargo build --locked -p netpol-agent --bins
+	@tests/control-plane/build.sh >/dev/null
 	cargo test --locked --workspace
 
 bench: ## what compiling costs and how it grows

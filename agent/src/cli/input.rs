@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use policy_compiler::decode::spelling::distance;
 use policy_compiler::model::{ObjectKey, Pod, Snapshot};
 
 use super::{Failure, remark};
@@ -79,9 +80,7 @@ pub(super) fn find_pod<'a>(snapshot: &'a Snapshot, key: &ObjectKey) -> Result<&'
     snapshot.pods.get(key).ok_or_else(|| {
         let wanted = key.to_string();
         let names = snapshot.pods.keys().map(ToString::to_string);
-        let nearest = names
-            .map(|name| (manifests::distance(&name, &wanted), name))
-            .min();
+        let nearest = names.map(|name| (distance(&name, &wanted), name)).min();
         let hint = match nearest {
             Some((distance, name)) if distance <= 3 => format!("; did you mean {name}?"),
             Some(_) => format!("; there are {} other pods", snapshot.pods.len()),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use policy_compiler::model::{
-    Direction, IpBlock, Name, NamespaceScope, NodeScope, ObjectKey, Peer, Peers, Pod, PodPeer, Policy,
-    PortMatch, Ports, Snapshot,
+    Direction, IpBlock, Name, NamespaceScope, NodeScope, ObjectKey, Peer, Peers, Pod, PodPeer,
+    Policy, PortMatch, Ports, Snapshot,
 };
 
 use crate::manifests::Manifests;

@@ -39,7 +39,7 @@ pub struct SourceEnded;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How often the kernel is asked for the table. Until then a node whose table was deleted is open.
-const INSPECTION: Duration = Duration::from_secs(10);
+const INSPECTION: Duration = Duration::from_secs(5);
 
 /// Enforces what `source` says for as long as it goes on. The rules stay in the kernel when this ends or is dropped.
 pub async fn enforce<D: Dataplane + 'static>(

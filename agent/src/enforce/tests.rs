@@ -236,11 +236,11 @@ async fn a_table_that_was_deleted_comes_back() {
         let bench = Bench::start();
         bench.add_all();
         // Half-way between two inspections.
-        pass(65_000).await;
+        pass(62_500).await;
         assert_eq!(bench.attempts(), 1);
         bench.dataplane.lose_table();
         bench.dataplane.fail_next("no");
-        pass(5_500).await;
+        pass(3_000).await;
         assert_eq!(bench.attempts(), 2);
         let reason = bench.telemetry.readiness().map_err(|r| r.to_string());
         assert!(

@@ -1,5 +1,7 @@
 //! Which objects netpol reads, and which are a slip of the pen.
 
+use policy_compiler::decode::spelling::distance;
+
 /// What an object is to netpol, by its `apiVersion` and `kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -137,52 +139,9 @@ fn unknown_kind(api_version: &str, kind: &str, kinds: &[&str]) -> Misnomer {
     }
 }
 
-/// How many slips of the finger lead from one word to the other, whatever their case: a letter more, less or other, or
-/// two neighbours exchanged. Only the beginnings of long words are looked at.
-pub(crate) fn distance(a: &str, b: &str) -> usize {
-    let letters = |text: &str| {
-        text.chars()
-            .flat_map(char::to_lowercase)
-            .take(64)
-            .collect::<Vec<char>>()
-    };
-    let (a, b) = (letters(a), letters(b));
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for (i, x) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let other = rows[i][j] + usize::from(x != y);
-            let mut best = other.min(rows[i][j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
-                best = best.min(rows[i - 1][j - 1] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances() {
-        for (a, b, expected) in [
-            ("web", "web", 0),
-            ("Web", "wbe", 1),
-            ("web", "wb", 1),
-            ("web", "weba", 1),
-            ("", "ab", 2),
-        ] {
-            assert_eq!(
-                (distance(a, b), distance(b, a)),
-                (expected, expected),
-                "{a} {b}"
-            );
-        }
-    }
 
     /// Rows: apiVersion, kind, what it is or the complaint.
     #[test]

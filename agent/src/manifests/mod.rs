@@ -22,7 +22,6 @@ use serde_json::Value as Json;
 
 pub(crate) use error::printable;
 pub use error::{ManifestError, ManifestErrors};
-pub(crate) use kind::distance;
 pub(crate) use object::{File, Found, Identity, Object};
 
 /// The objects of a set of manifests.

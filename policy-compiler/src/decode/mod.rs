@@ -30,7 +30,7 @@ mod policy;
 mod port;
 mod rule;
 mod selector;
-mod spelling;
+pub mod spelling;
 #[cfg(test)]
 mod tests;
 

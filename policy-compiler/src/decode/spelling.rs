@@ -1,4 +1,4 @@
-//! "Did you mean": which known field a misspelt one was probably to be.
+//! "Did you mean": which known word a misspelt one was probably to be.
 
 /// The known name nearest to `name`, if it differs by case only or by no more than two letters.
 pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
@@ -6,26 +6,35 @@ pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     if name.len() > 40 {
         return None;
     }
-    let name = name.to_ascii_lowercase();
-    let near = |known: &&str| distance(&name, &known.to_ascii_lowercase());
+    let near = |known: &&str| distance(name, known);
     let best = known.iter().copied().min_by_key(near)?;
     (near(&best) <= 2.min(best.len() / 2)).then_some(best)
 }
 
-/// Letters to insert, remove or replace to get from one word to the other (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+/// How many slips of the finger lead from one word to the other, whatever their case: a letter more, less or other, or
+/// two neighbours exchanged. Only the beginnings of long words are looked at.
+pub fn distance(a: &str, b: &str) -> usize {
+    let letters = |text: &str| {
+        text.chars()
+            .flat_map(char::to_lowercase)
+            .take(64)
+            .collect::<Vec<char>>()
+    };
+    let (a, b) = (letters(a), letters(b));
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let other = rows[i][j] + usize::from(x != y);
+            let mut best = other.min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                best = best.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(best);
         }
+        rows.push(row);
     }
-    row[to.len()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -55,6 +64,23 @@ mod tests {
         ];
         for (name, expected) in rows {
             assert_eq!(nearest(name, &known), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn distances() {
+        for (a, b, expected) in [
+            ("web", "web", 0),
+            ("Web", "wbe", 1),
+            ("web", "wb", 1),
+            ("web", "weba", 1),
+            ("", "ab", 2),
+        ] {
+            assert_eq!(
+                (distance(a, b), distance(b, a)),
+                (expected, expected),
+                "{a} {b}"
+            );
         }
     }
 }

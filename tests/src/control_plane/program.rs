@@ -12,27 +12,15 @@ pub(super) const ETCD_ADDRESS: &str = "127.0.0.1:2379";
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_PEER: &str = "http://127.0.0.1:2380";
 
-/// Builds etcd and the API server into the cache, or finds them there. Returns their folder.
+/// Builds etcd and the API server, or finds them built. Returns their folder.
 pub(super) fn build() -> Result<PathBuf, ControlPlaneError> {
-    let variable = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    let cache = variable("NETPOL_TEST_CACHE")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("netpol")))
-        .or_else(|| variable("HOME").map(|home| home.join(".cache/netpol")))
-        .ok_or_else(|| {
-            ControlPlaneError::Build("set NETPOL_TEST_CACHE to a folder that is kept".to_owned())
-        })?;
-    let folder = cache.join("control-plane");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("control-plane/build.sh");
     let output = Command::new(&script)
-        .arg(&folder)
         .output()
         .map_err(ControlPlaneError::io(script.display().to_string()))?;
     if output.status.success() {
-        Ok(folder)
+        let folder = String::from_utf8_lossy(&output.stdout);
+        Ok(PathBuf::from(folder.trim_end()))
     } else {
         Err(ControlPlaneError::Build(
             String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -54,8 +54,7 @@ fn a_deleted_table_comes_back_whole() {
     let folder = lab.directory().join("manifests");
     std::fs::create_dir(&folder).expect("a folder");
     let policies = objects() + POLICIES;
-    // The same rules in the kernel, but for one set.
-    let edited = policies.replace("role: caller", "role: nobody");
+    let edited = objects() + &POLICIES.replace("role: caller", "role: nobody");
     put(&folder, &policies);
     lab.start_agents(&folder)
         .unwrap_or_else(|error| panic!("{error}"));
