@@ -45,7 +45,7 @@ pub enum ClientError {
     #[error("cannot set up the connection to the API server: {0}")]
     Client(String),
     /// The API server did not answer, or refused.
-    #[error("cannot list {kind}: {problem}")]
+    #[error("cannot list {}: {problem}", .kind.plural())]
     List {
         /// The kind asked for.
         kind: Kind,
@@ -118,8 +118,9 @@ fn contexts(kubeconfig: &Kubeconfig) -> BTreeSet<String> {
 pub(super) fn describe(kind: Kind, error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 403 => format!(
-            "{}: the identity in use needs the verbs `list` and `watch` on {kind} in all namespaces (a ClusterRole)",
-            status.message
+            "{}: the identity in use needs the verbs `list` and `watch` on {} in all namespaces (a ClusterRole)",
+            status.message,
+            kind.plural()
         ),
         kube::Error::Api(status) if status.code == 401 => {
             format!(

@@ -17,6 +17,7 @@ use policy_compiler::index::Event;
 pub use client::{ClientError, ClusterConfig, connect};
 pub use folder::watch_folder;
 pub use list::list;
+pub use policy_compiler::decode::Kind;
 pub use watch::watch;
 
 #[cfg(doc)]
@@ -29,35 +30,4 @@ pub enum Update {
     Change(Event),
     /// Everything there was at the start has been said. Said once.
     Synced,
-}
-
-/// The kinds of objects a source gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// `v1` Namespace
-    Namespace,
-    /// `v1` Pod
-    Pod,
-    /// `networking.k8s.io/v1` NetworkPolicy
-    NetworkPolicy,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Namespace, Self::Pod, Self::NetworkPolicy];
-
-    /// The API's plural, `networkpolicies`.
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Namespace => "namespaces",
-            Self::Pod => "pods",
-            Self::NetworkPolicy => "networkpolicies",
-        }
-    }
-}
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.plural())
-    }
 }

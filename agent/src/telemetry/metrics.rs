@@ -12,7 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Counts;
-use crate::source::Kind;
+use policy_compiler::decode::Kind;
 
 type Labels = [(&'static str, String); 1];
 

@@ -10,7 +10,7 @@ use health::Health;
 pub use health::NotReady;
 use metrics::Metrics;
 
-use crate::source::Kind;
+use policy_compiler::decode::Kind;
 
 /// A handle on metrics and health; clones share both.
 #[derive(Clone, Debug, Default)]

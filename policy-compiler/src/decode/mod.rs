@@ -86,7 +86,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Pod, Self::Namespace, Self::NetworkPolicy];
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Pod, Self::Namespace, Self::NetworkPolicy];
 
     /// API field `apiVersion`.
     pub const fn api_version(self) -> &'static str {
@@ -102,6 +103,15 @@ impl Kind {
             Self::Pod => "Pod",
             Self::Namespace => "Namespace",
             Self::NetworkPolicy => "NetworkPolicy",
+        }
+    }
+
+    /// The resource in the API's paths, `networkpolicies`.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Pod => "pods",
+            Self::Namespace => "namespaces",
+            Self::NetworkPolicy => "networkpolicies",
         }
     }
 }
