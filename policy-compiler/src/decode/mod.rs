@@ -122,17 +122,6 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The kind of an object by its `apiVersion` and `kind`; `None` for objects that play no part in policy.
-pub fn kind_of(object: &Value) -> Option<Kind> {
-    let (version, name) = (
-        object.get("apiVersion")?.as_str()?,
-        object.get("kind")?.as_str()?,
-    );
-    Kind::ALL
-        .into_iter()
-        .find(|kind| kind.api_version() == version && kind.name() == name)
-}
-
 /// Reads a `v1` Pod. Fields that policy does not look at are not looked at.
 pub fn pod(object: &Value) -> Decoded<Pod> {
     decode(object, pod::pod)

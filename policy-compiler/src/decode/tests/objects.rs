@@ -3,33 +3,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::decode::{Kind, kind_of, namespace, pod};
+use crate::decode::{namespace, pod};
 use crate::model::Phase;
-
-#[test]
-fn kinds() {
-    let rows = [
-        ("v1", "Pod", Some(Kind::Pod)),
-        ("v1", "Namespace", Some(Kind::Namespace)),
-        (
-            "networking.k8s.io/v1",
-            "NetworkPolicy",
-            Some(Kind::NetworkPolicy),
-        ),
-        ("crd.projectcalico.org/v1", "NetworkPolicy", None),
-        ("v1", "NetworkPolicy", None),
-        ("v1", "Service", None),
-    ];
-    for (version, kind, expected) in rows {
-        assert_eq!(
-            kind_of(&json!({"apiVersion": version, "kind": kind})),
-            expected,
-            "{version} {kind}"
-        );
-    }
-    assert_eq!(kind_of(&json!({"kind": "Pod"})), None);
-    assert_eq!(kind_of(&json!(["Pod"])), None);
-}
 
 fn pod_with(spec: &Value, status: &Value) -> Value {
     json!({
