@@ -12,6 +12,9 @@ use super::receive::{echo_tcp, echo_udp};
 use super::sender::Sender;
 use super::{Lab, LabError, Place};
 
+/// The pace of [`Lab::probe_until`].
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(100);
+
 impl Lab {
     /// Who receives what is sent to an address, and on which port: behind services, their first backend.
     pub fn receiver(&self, to: IpAddr, transport: Transport) -> Option<(&Place, u16)> {
@@ -70,6 +73,7 @@ impl Lab {
 
     /// Sends all probes at once and returns what became of each, in order.
     pub fn probe(&mut self, probes: &[Probe]) -> Result<Vec<Outcome>, LabError> {
+        self.arrivals.clear();
         let mut receivers = Vec::with_capacity(probes.len());
         for probe in probes {
             let receiver = self
@@ -145,6 +149,8 @@ impl Lab {
             if settled || Instant::now() > deadline {
                 return Ok(outcomes);
             }
+            // While everything is answered at once, rounds would use up all numbers in seconds.
+            std::thread::sleep(BETWEEN_ROUNDS);
         }
     }
 }

@@ -31,6 +31,14 @@ impl Arrivals {
             .insert((place.clone(), token), source);
     }
 
+    /// Forgets everything: numbers are used again after some ten thousand requests.
+    pub(super) fn clear(&self) {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     /// The source address of the request as `place` saw it, if it arrived there.
     pub(super) fn source(&self, place: &Place, token: Token) -> Option<IpAddr> {
         self.seen
