@@ -1,24 +1,17 @@
 //! Fixtures against the compiler: every row against the compiled rulesets, and node-a's ruleset against `expected.nft`.
 
 use netpol_tests::cluster::Cluster;
-use netpol_tests::fixture::Fixture;
+use netpol_tests::fixture;
 use netpol_tests::interpreter::Outcome;
 use netpol_tests::lab::{NODES, Netns};
 use netpol_tests::worlds::name;
 use policy_compiler::compile::compile;
 use policy_compiler::model::NodeScope;
 
-fn fixtures() -> Vec<Fixture> {
-    Fixture::load_all().unwrap_or_else(|errors| {
-        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        panic!("{}", errors.join("\n"))
-    })
-}
-
 #[test]
 fn the_compiled_rulesets_agree_with_every_row() {
     let mut wrong = Vec::new();
-    for fixture in fixtures() {
+    for fixture in fixture::all() {
         let cluster = Cluster::new(&fixture.snapshot, NODES.map(|node| name(node.name)));
         wrong.extend(fixture.mismatches(|flow| {
             let outcome = cluster.run(flow);
@@ -41,7 +34,7 @@ fn the_compiled_rulesets_agree_with_every_row() {
 fn node_a_gets_the_expected_script() {
     let update = std::env::var_os("NETPOL_UPDATE_GOLDENS").is_some();
     let mut changed = Vec::new();
-    for fixture in fixtures() {
+    for fixture in fixture::all() {
         let file = fixture.directory.join("expected.nft");
         let script = compile(&fixture.snapshot, &NodeScope::Node(name("node-a"))).to_string();
         if update {
@@ -65,7 +58,7 @@ fn node_a_gets_the_expected_script() {
 #[test]
 fn nft_accepts_every_expected_script() {
     let netns = Netns::new("goldens").unwrap_or_else(|error| panic!("{error}"));
-    for fixture in fixtures() {
+    for fixture in fixture::all() {
         let file = fixture.directory.join("expected.nft");
         let script = std::fs::read_to_string(&file)
             .unwrap_or_else(|error| panic!("{}: {error}", file.display()));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use netpol_tests::lab::{IpProtocol, Lab, Place, Token, Topology, privileged, send_raw};
 
 use crate::tricks::{TRICKS_V4, TRICKS_V6};
-use crate::world::{CALLER, FAR, NEAR, STRANGER, addresses, at, build, isolated};
+use crate::world::{CALLER, FAR, NEAR, STRANGER, addresses, at, build, build_isolated, isolated};
 
 /// Packets cross the lab in microseconds; a loaded machine may take longer to hand them out.
 const DENIED_WITHIN: Duration = Duration::from_millis(500);
@@ -85,6 +85,12 @@ impl Shots {
         }
     }
 
+    fn none_arrives(&self, lab: &Lab) {
+        self.fire(lab);
+        let arrived = self.arrived(lab, DENIED_WITHIN);
+        assert_eq!(arrived, Vec::<&str>::new(), "{}", lab.topology());
+    }
+
     /// The names of those that arrived, when all have or the time is up.
     fn arrived(&self, lab: &Lab, within: Duration) -> Vec<&str> {
         let deadline = Instant::now() + within;
@@ -134,16 +140,7 @@ fn odd_packets_do_not_get_past_a_deny() {
             "{topology}: without rules all of them arrive"
         );
 
-        let closed = build(topology);
-        closed
-            .load_rules(&isolated())
-            .unwrap_or_else(|error| panic!("{error}"));
-        shots.fire(&closed);
-        assert_eq!(
-            shots.arrived(&closed, DENIED_WITHIN),
-            Vec::<&str>::new(),
-            "{topology}"
-        );
+        shots.none_arrives(&build_isolated(topology));
     }
 }
 
@@ -172,16 +169,7 @@ fn a_pod_with_the_address_of_the_node_is_not_the_node() {
                 "pods of one bridge can forge addresses, or this test proves nothing"
             );
         }
-        let closed = build(topology);
-        closed
-            .load_rules(&isolated())
-            .unwrap_or_else(|error| panic!("{error}"));
-        shots.fire(&closed);
-        assert_eq!(
-            shots.arrived(&closed, DENIED_WITHIN),
-            Vec::<&str>::new(),
-            "{topology}"
-        );
+        shots.none_arrives(&build_isolated(topology));
     }
 }
 
@@ -206,16 +194,7 @@ fn a_pod_with_the_address_of_its_victim_does_not_get_in() {
             arrived.iter().any(|name| name.contains("fd00:")),
             "{topology}: over IPv6 nobody else stops them, or this test proves nothing"
         );
-        let closed = build(topology);
-        closed
-            .load_rules(&isolated())
-            .unwrap_or_else(|error| panic!("{error}"));
-        shots.fire(&closed);
-        assert_eq!(
-            shots.arrived(&closed, DENIED_WITHIN),
-            Vec::<&str>::new(),
-            "{topology}"
-        );
+        shots.none_arrives(&build_isolated(topology));
     }
 }
 
@@ -251,25 +230,13 @@ fn what_the_node_sends_on_is_judged_by_its_source() {
             denied.0.len(),
             "{topology}: without rules all arrive"
         );
-        let closed = || {
-            let lab = build(topology);
-            lab.load_rules(&isolated())
-                .unwrap_or_else(|error| panic!("{error}"));
-            lab
-        };
-        let lab = closed();
+        let lab = build_isolated(topology);
         allowed.fire(&lab);
         let arrived = allowed.arrived(&lab, ARRIVED_WITHIN);
         let lost = allowed.0.iter().map(|shot| &*shot.name);
         let lost: Vec<&str> = lost.filter(|name| !arrived.contains(name)).collect();
         assert_eq!(lost, Vec::<&str>::new(), "{topology}: these are allowed");
-        let lab = closed();
-        denied.fire(&lab);
-        assert_eq!(
-            denied.arrived(&lab, DENIED_WITHIN),
-            Vec::<&str>::new(),
-            "{topology}"
-        );
+        denied.none_arrives(&build_isolated(topology));
     }
 }
 
@@ -308,6 +275,5 @@ fn link_local_addresses_are_no_way_around() {
     closed
         .load_rules(&isolated())
         .unwrap_or_else(|error| panic!("{error}"));
-    shots.fire(&closed);
-    assert_eq!(shots.arrived(&closed, DENIED_WITHIN), Vec::<&str>::new());
+    shots.none_arrives(&closed);
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use netpol_tests::fixture::{Attempt, Expected, Fixture, Row};
+use netpol_tests::fixture::{self, Attempt, Expected, Fixture, Row};
 use netpol_tests::lab::{
     Expect, Lab, NODES, Outcome, Place, Probe, Topology, Transport, privileged,
 };
@@ -32,10 +32,7 @@ fn run(test: &str, topology: Topology) {
     if !privileged(test) {
         return;
     }
-    let fixtures = Fixture::load_all().unwrap_or_else(|errors| {
-        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        panic!("fixtures:\n{}", errors.join("\n"))
-    });
+    let fixtures = fixture::all();
     let wrong: Vec<String> = fixtures
         .iter()
         .flat_map(|fixture| mismatches(topology, fixture))
