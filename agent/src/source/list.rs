@@ -37,7 +37,11 @@ where
             problem: describe(T::KIND, &error),
         })?;
         for object in page.items {
-            let name = format!("{} {}", T::NAME.to_lowercase(), object.display_name());
+            let name = format!(
+                "{} {}",
+                T::KIND.name().to_lowercase(),
+                object.display_name()
+            );
             problems.extend(
                 object
                     .decoded

@@ -21,9 +21,6 @@ pub(super) trait Watched: Clone + Debug + PartialEq + Send + Sync + 'static {
     /// Whether the kind lives in namespaces.
     type Scope;
     const KIND: Kind;
-    /// API `kind`.
-    const NAME: &'static str;
-    const GROUP: &'static str;
 
     fn decode(json: &Json) -> Decoded<Self>;
     fn key(namespace: Option<&str>, name: &str) -> Option<Self::Key>;
@@ -35,8 +32,6 @@ impl Watched for Pod {
     type Key = ObjectKey;
     type Scope = NamespaceResourceScope;
     const KIND: Kind = Kind::Pod;
-    const NAME: &'static str = "Pod";
-    const GROUP: &'static str = "";
 
     fn decode(json: &Json) -> Decoded<Self> {
         decode::pod(json)
@@ -59,8 +54,6 @@ impl Watched for Namespace {
     type Key = Name;
     type Scope = ClusterResourceScope;
     const KIND: Kind = Kind::Namespace;
-    const NAME: &'static str = "Namespace";
-    const GROUP: &'static str = "";
 
     fn decode(json: &Json) -> Decoded<Self> {
         decode::namespace(json)
@@ -83,8 +76,6 @@ impl Watched for Policy {
     type Key = ObjectKey;
     type Scope = NamespaceResourceScope;
     const KIND: Kind = Kind::NetworkPolicy;
-    const NAME: &'static str = "NetworkPolicy";
-    const GROUP: &'static str = "networking.k8s.io";
 
     fn decode(json: &Json) -> Decoded<Self> {
         decode::policy(json)
@@ -167,11 +158,13 @@ impl<T: Watched> Resource for Object<T> {
     type Scope = T::Scope;
 
     fn kind((): &()) -> Cow<'_, str> {
-        T::NAME.into()
+        T::KIND.name().into()
     }
 
     fn group((): &()) -> Cow<'_, str> {
-        T::GROUP.into()
+        // The core group has no name, and its API version nothing before the slash.
+        let group = T::KIND.api_version().split_once('/');
+        group.map_or("", |(group, _)| group).into()
     }
 
     fn version((): &()) -> Cow<'_, str> {

@@ -41,11 +41,14 @@ impl NodeSpec {
 
     /// The address pods use as their gateway where the node has one in their range.
     pub fn gateways(&self) -> [IpAddr; 2] {
-        let v6 = Ipv6Addr::from(u128::from(self.pods_v6.network()) | 1);
-        [
-            Ipv4Addr::from(u32::from(self.pods_v4.network()) | 1).into(),
-            v6.into(),
-        ]
+        self.pod_addresses(1)
+    }
+
+    /// The addresses in its pod ranges that end in `host`, IPv4 first.
+    pub fn pod_addresses(&self, host: u8) -> [IpAddr; 2] {
+        let v4 = u32::from(self.pods_v4.network()) | u32::from(host);
+        let v6 = u128::from(self.pods_v6.network()) | u128::from(host);
+        [Ipv4Addr::from(v4).into(), Ipv6Addr::from(v6).into()]
     }
 }
 

@@ -1,10 +1,10 @@
 //! Objects change while the agents run: each change is obeyed, and undone when it is undone.
 
 use netpol_tests::control_plane::{namespace, pod};
-use netpol_tests::lab::{Topology, privileged};
+use netpol_tests::lab::{NODES, Topology, privileged};
 use serde_json::{Value, json};
 
-use crate::live::{Live, addresses, closes, lets_in};
+use crate::live::{Live, closes, lets_in};
 
 /// Peers: the pods of the policy's namespace labelled `app=<app>`.
 fn by_app(app: &str) -> Value {
@@ -141,7 +141,7 @@ fn pods_come_and_go() {
         .add_pod(("shop", "db"), &[("app", "db")], "node-a", &[]);
     add.unwrap_or_else(|error| panic!("{error}"));
     live.add_pod("shop/web", &[("app", "web")], 1, 10);
-    live.set_status(("shop", "db"), "Pending", &addresses(0, 10));
+    live.set_status(("shop", "db"), "Pending", &NODES[0].pod_addresses(10));
     live.eventually(
         "an address is enforced once it is reported, while init containers still run",
         &[
@@ -152,7 +152,7 @@ fn pods_come_and_go() {
     );
 
     // The web pod ends; its object and address stay, and another pod gets the address.
-    live.set_status(("shop", "web"), "Succeeded", &addresses(1, 10));
+    live.set_status(("shop", "web"), "Succeeded", &NODES[1].pod_addresses(10));
     live.eventually(
         "a finished pod is no peer",
         &[("shop/web", "shop/db", 80, false)],

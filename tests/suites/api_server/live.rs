@@ -126,7 +126,7 @@ impl Live {
             .host(&Place::node(NODES[node].name))
             .unwrap_or_else(|error| panic!("{error}"))
             .netns();
-        for address in addresses(node, host) {
+        for address in NODES[node].pod_addresses(host) {
             let flush = netns.run(
                 &["ip", "neighbour", "flush", "to", &address.to_string()],
                 "",
@@ -137,9 +137,12 @@ impl Live {
 
     /// Writes a pod's object, as running.
     pub(crate) fn report_pod(&self, key: &str, labels: &[(&str, &str)], node: usize, host: u8) {
-        let added =
-            self.control
-                .add_pod(split(key), labels, NODES[node].name, &addresses(node, host));
+        let added = self.control.add_pod(
+            split(key),
+            labels,
+            NODES[node].name,
+            &NODES[node].pod_addresses(host),
+        );
         added.unwrap_or_else(|error| panic!("{key}: {error}"));
     }
 
@@ -268,16 +271,8 @@ fn pod_spec(key: &str, node: usize, host: u8) -> PodSpec {
     PodSpec {
         key: key.to_owned(),
         node: NODES[node].name.to_owned(),
-        addresses: addresses(node, host).to_vec(),
+        addresses: NODES[node].pod_addresses(host).to_vec(),
     }
-}
-
-/// The addresses of a node's pod.
-pub(crate) fn addresses(node: usize, host: u8) -> [IpAddr; 2] {
-    NODES[node].pod_ranges().map(|range| match range.network() {
-        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) | u32::from(host)).into()),
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) | u128::from(host)).into()),
-    })
 }
 
 /// A policy that lets `peers` in on TCP 80 to the pods of its namespace labelled `app=<name>`.

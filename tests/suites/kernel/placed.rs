@@ -39,7 +39,8 @@ pub(crate) fn placed(world: &Snapshot) -> Snapshot {
         next_host[node] += 1;
         let mut addresses = Vec::new();
         for old in pod.network_addresses().iter() {
-            let new = address(node, old.is_ipv4(), host);
+            let [v4, v6] = NODES[node].pod_addresses(host);
+            let new = if old.is_ipv4() { v4 } else { v6 };
             moved.insert(old, new);
             addresses.push(new);
         }
@@ -84,14 +85,6 @@ pub(crate) fn lab_of(world: &Snapshot) -> LabSpec {
     LabSpec {
         pods: pods.collect(),
         ..LabSpec::default()
-    }
-}
-
-fn address(node: usize, ipv4: bool, host: u8) -> IpAddr {
-    let [v4, v6] = NODES[node].pod_ranges();
-    match (if ipv4 { v4 } else { v6 }).network() {
-        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) | u32::from(host)).into()),
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) | u128::from(host)).into()),
     }
 }
 

@@ -110,10 +110,7 @@ pub(crate) fn addresses(key: &str) -> [IpAddr; 2] {
         .iter()
         .find(|(k, ..)| *k == key)
         .expect("a pod of this world");
-    NODES[node].pod_ranges().map(|range| match range.network() {
-        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) | u32::from(host)).into()),
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) | u128::from(host)).into()),
-    })
+    NODES[node].pod_addresses(host)
 }
 
 /// The network, without rules.
