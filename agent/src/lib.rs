@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod dataplane;
 pub mod enforce;
+pub mod flow_log;
 pub mod http;
 pub mod manifests;
 pub mod source;

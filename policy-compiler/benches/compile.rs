@@ -10,7 +10,7 @@ use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::{
     Direction, IpBlock, Labels, Name, NamedPort, Namespace, NamespaceScope, NodeScope, ObjectKey,
     Peer, Peers, Phase, Pod, PodAddresses, PodPeer, Policy, PortMatch, PortName, PortRange, Ports,
-    Protocol, Requirement, Rule, Selector,
+    Protocol, Requirement, Rule, Selector, Workload,
 };
 
 const PODS: [u32; 3] = [1_000, 10_000, 100_000];
@@ -187,6 +187,7 @@ fn pod(index: u32) -> Pod {
         ports: [http].into(),
         phase: Phase::Running,
         host_network: false,
+        workload: Some(Workload::new("Deployment", &format!("app-{app}"))),
     }
 }
 

@@ -33,6 +33,7 @@ mod selector;
 pub mod spelling;
 #[cfg(test)]
 mod tests;
+mod workload;
 
 use std::cell::RefCell;
 use std::fmt;

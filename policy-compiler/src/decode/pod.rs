@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::cursor::{Cursor, Fields};
-use super::{Kind, address, metadata, port};
+use super::{Kind, address, metadata, port, workload};
 use crate::model::{Name, NamedPort, Phase, Pod, PodAddresses};
 
 pub(super) fn pod(object: &Cursor<'_>) -> Option<Pod> {
@@ -18,6 +18,7 @@ pub(super) fn pod(object: &Cursor<'_>) -> Option<Pod> {
         .unwrap_or_default()
         .into();
     let labels = metadata::labels(&metadata);
+    let workload = workload::of_pod(&metadata, &labels);
     let (node, host_network, ports) = fields.get("spec").as_ref().map(spec).unwrap_or_default();
     let (phase, addresses) = fields
         .get("status")
@@ -33,6 +34,7 @@ pub(super) fn pod(object: &Cursor<'_>) -> Option<Pod> {
         ports,
         phase,
         host_network,
+        workload,
     })
 }
 

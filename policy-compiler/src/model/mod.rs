@@ -14,6 +14,7 @@ mod policy;
 mod port;
 mod selector;
 mod snapshot;
+mod workload;
 
 pub use ip_block::{IpBlock, IpBlockError};
 pub use labels::{
@@ -26,3 +27,4 @@ pub use policy::{Direction, NamespaceScope, Peer, Peers, PodPeer, Policy, PortMa
 pub use port::{PortName, PortNameError, PortRange, Protocol};
 pub use selector::{Operator, Requirement, Selector};
 pub use snapshot::{NodeScope, Snapshot};
+pub use workload::Workload;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Labels, Name, ObjectKey, PortName, Protocol};
+use super::{Labels, Name, ObjectKey, PortName, Protocol, Workload};
 
 /// What policy can see of a Pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Pod {
     pub phase: Phase,
     /// `spec.hostNetwork`: the pod's addresses are the node's (semantics rule F1, decision L5).
     pub host_network: bool,
+    /// What the pod belongs to, by `metadata.ownerReferences`.
+    pub workload: Option<Workload>,
 }
 
 /// `status.phase`

@@ -124,6 +124,7 @@ pub fn pod() -> impl Strategy<Value = Pod> {
                 ports: ports.into(),
                 phase,
                 host_network,
+                workload: None,
             },
         )
 }

@@ -5,6 +5,7 @@ mod fail_closed;
 mod mutation;
 mod objects;
 mod validation;
+mod workloads;
 
 use serde_json::{Value, json};
 

@@ -49,6 +49,7 @@ impl World {
             ports: [].into(),
             phase: Phase::Running,
             host_network: false,
+            workload: None,
         };
         change(&mut pod);
         self.0.add_pod(pod);
