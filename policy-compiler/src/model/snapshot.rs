@@ -16,6 +16,20 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The policies of one namespace, by name.
+    pub fn policies_in<'a>(
+        &'a self,
+        namespace: &Name,
+    ) -> impl Iterator<Item = &'a Policy> + use<'a> {
+        // The shortest name there can be: everything of the namespace sorts at or after it.
+        let first = ObjectKey::new(namespace.clone(), Name::lowest());
+        let namespace = namespace.clone();
+        self.policies
+            .range(first..)
+            .take_while(move |(key, _)| key.namespace == namespace)
+            .map(|(_, policy)| policy)
+    }
+
     /// Adds or replaces a namespace.
     pub fn add_namespace(&mut self, namespace: Namespace) {
         self.namespaces.insert(namespace.name.clone(), namespace);

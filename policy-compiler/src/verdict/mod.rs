@@ -18,8 +18,8 @@ pub use near_miss::{LabelMiss, NamedPortMiss, NearMiss, PeerMiss, PortMiss, Rule
 pub use party::Party;
 pub use side::{Grant, Side};
 
-use crate::model::{Direction, Snapshot};
-use party::AddressBook;
+use crate::model::{Direction, Pod, Snapshot};
+use party::{AddressBook, End};
 
 /// The answer for one flow: both sides, judged independently (semantics rule A5).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,20 +82,37 @@ impl<'a> Judge<'a> {
 
     /// Judges one flow.
     pub fn judge(&self, flow: &Flow) -> Verdict {
-        let source = self.addresses.find(&flow.source);
-        let destination = self.addresses.find(&flow.destination);
-        let connection = side::Connection {
-            snapshot: self.snapshot,
-            source: &source,
-            destination: &destination,
-            transport: flow.transport,
-        };
-        Verdict {
-            egress: connection.judge_side(Direction::Egress),
-            ingress: connection.judge_side(Direction::Ingress),
-            source: source.to_party(),
-            destination: destination.to_party(),
-            flow: flow.clone(),
-        }
+        let owners = |end: &Endpoint| self.addresses.owners(end.address());
+        judge_between(
+            self.snapshot,
+            flow,
+            owners(&flow.source),
+            owners(&flow.destination),
+        )
+    }
+}
+
+/// Judges one flow between pods that the caller knows: those that have the source's address, and those that have the
+/// destination's. None if it is no pod's, several if it is contested; for a process of a node they are not asked.
+pub fn judge_between(
+    snapshot: &Snapshot,
+    flow: &Flow,
+    source: &[&Pod],
+    destination: &[&Pod],
+) -> Verdict {
+    let source = End::new(&flow.source, source);
+    let destination = End::new(&flow.destination, destination);
+    let connection = side::Connection {
+        snapshot,
+        source: &source,
+        destination: &destination,
+        transport: flow.transport,
+    };
+    Verdict {
+        egress: connection.judge_side(Direction::Egress),
+        ingress: connection.judge_side(Direction::Ingress),
+        source: source.to_party(),
+        destination: destination.to_party(),
+        flow: flow.clone(),
     }
 }

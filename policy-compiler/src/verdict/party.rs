@@ -48,12 +48,28 @@ pub(super) struct End<'a> {
 #[derive(Debug)]
 pub(super) enum Who<'a> {
     Pod(&'a Pod),
-    Contested(&'a [&'a Pod]),
+    Contested(Vec<&'a Pod>),
     Node(&'a Name),
     Outside,
 }
 
 impl<'a> End<'a> {
+    /// An endpoint, given the live pods that have its address.
+    pub(super) fn new(endpoint: &'a Endpoint, owners: &[&'a Pod]) -> Self {
+        let who = match endpoint {
+            Endpoint::Node { name, .. } => Who::Node(name),
+            Endpoint::Address(_) => match owners {
+                [] => Who::Outside,
+                [pod] => Who::Pod(pod),
+                pods => Who::Contested(pods.to_vec()),
+            },
+        };
+        Self {
+            address: endpoint.address(),
+            who,
+        }
+    }
+
     /// The pods whose policies apply to what this end does: none, one, or all who claim the address (rule F9).
     pub(super) fn claimants(&self) -> &[&'a Pod] {
         match &self.who {
@@ -94,18 +110,8 @@ impl<'a> AddressBook<'a> {
         Self { owners }
     }
 
-    pub(super) fn find<'b>(&'b self, endpoint: &'b Endpoint) -> End<'b> {
-        let who = match endpoint {
-            Endpoint::Node { name, .. } => Who::Node(name),
-            Endpoint::Address(address) => match self.owners.get(address).map(Vec::as_slice) {
-                None | Some([]) => Who::Outside,
-                Some([pod]) => Who::Pod(pod),
-                Some(pods) => Who::Contested(pods),
-            },
-        };
-        End {
-            address: endpoint.address(),
-            who,
-        }
+    /// The pods behind an address, several if it is contested.
+    pub(super) fn owners(&self, address: IpAddr) -> &[&'a Pod] {
+        self.owners.get(&address).map_or(&[], Vec::as_slice)
     }
 }

@@ -1,10 +1,12 @@
 //! One side of a flow: is its pod isolated, and if so, does a rule let the flow through?
 
+use std::collections::BTreeSet;
+
 use super::Transport;
 use super::matching::{match_peers, match_ports};
 use super::near_miss::{NearMiss, RuleKey};
 use super::party::{End, Who};
-use crate::model::{Direction, ObjectKey, Peer, Policy, PortMatch, Snapshot};
+use crate::model::{Direction, Name, ObjectKey, Peer, Policy, PortMatch, Snapshot};
 
 /// What the policies of one end say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +97,7 @@ impl Connection<'_> {
         if direction == Direction::Ingress && self.is_from_own_node() {
             return Side::OwnNode;
         }
-        if let Who::Contested(_) = subject.who {
+        if let Who::Contested(_) = &subject.who {
             return Side::Contested {
                 isolating: keys(&isolating),
             };
@@ -110,9 +112,14 @@ impl Connection<'_> {
                 pod.key.namespace == policy.key.namespace && policy.subjects.matches(&pod.labels)
             })
         };
-        self.snapshot
-            .policies
-            .values()
+        let namespaces: BTreeSet<&Name> = subject
+            .claimants()
+            .iter()
+            .map(|pod| &pod.key.namespace)
+            .collect();
+        namespaces
+            .into_iter()
+            .flat_map(|namespace| self.snapshot.policies_in(namespace))
             .filter(|policy| policy.rules(direction).is_some() && selects(policy))
             .collect()
     }
