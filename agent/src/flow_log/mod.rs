@@ -7,6 +7,7 @@
 //!                                      stdout, file, unix socket ←── output (a thread) ←── format ←─┘
 //! ```
 
+pub mod attribution;
 pub mod event;
 pub mod format;
 pub mod packet;

@@ -65,3 +65,15 @@ pub enum PacketTransport {
 /// TCP's flags, as in the header's 14th byte: FIN is the lowest bit, CWR the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// SYN.
+    pub fn syn(self) -> bool {
+        self.0 & 0x02 != 0
+    }
+
+    /// ACK.
+    pub fn ack(self) -> bool {
+        self.0 & 0x10 != 0
+    }
+}

@@ -69,6 +69,11 @@ impl Compiler {
         self.world.snapshot()
     }
 
+    /// The live pods that have an address; several if it is contested.
+    pub fn owners(&self, address: IpAddr) -> impl Iterator<Item = &Pod> {
+        self.world.claimants(address)
+    }
+
     /// The ruleset for the objects held now.
     pub fn ruleset(&mut self) -> &Ruleset {
         self.settle();
