@@ -8,6 +8,7 @@
 //! ```
 
 pub mod attribution;
+pub mod books;
 pub mod event;
 pub mod format;
 pub mod packet;
