@@ -12,4 +12,6 @@ pub mod books;
 pub mod event;
 pub mod format;
 pub mod packet;
+pub mod pod_events;
 pub mod sighting;
+pub mod words;
