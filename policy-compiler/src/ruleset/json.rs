@@ -12,13 +12,13 @@ use nftables::expr::{
     Prefix, Range, SetItem,
 };
 use nftables::schema::{self, NfCmd, NfListObject, SetFlag, SetType, SetTypeValue};
-use nftables::stmt::{self, AnonymousCounter, Counter, JumpTarget, Operator, Statement};
+use nftables::stmt::{self, Counter, JumpTarget, Limit, Log, Operator, Statement};
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
 use serde_json::{Value, json};
 
 use super::{
-    AddressMatch, Chain, Element, Family, Hook, Ident, Match, Rule, Ruleset, Set, SetKey, Side,
-    TABLE, Verdict, VerdictMap,
+    AddressMatch, Chain, DropLog, DropPoint, Element, Family, Hook, Ident, Match, Rule, Ruleset,
+    Set, SetKey, Side, TABLE, Verdict, VerdictMap,
 };
 use crate::model::PortRange;
 
@@ -30,6 +30,11 @@ impl Ruleset {
             name: TABLE.into(),
             ..schema::Table::default()
         }))];
+        commands.extend(
+            self.counters()
+                .into_iter()
+                .map(|name| add(NfListObject::Counter(counter_object(name)))),
+        );
         commands.extend(
             self.sets
                 .iter()
@@ -57,6 +62,15 @@ impl Ruleset {
 fn add(object: NfListObject<'_>) -> Value {
     // The crate's types are plain data: strings, numbers, lists. Serialising those cannot fail.
     serde_json::to_value(NfCmd::Add(object)).unwrap_or_default()
+}
+
+fn counter_object(name: &Ident) -> schema::Counter<'_> {
+    schema::Counter {
+        family: NfFamily::INet,
+        table: TABLE.into(),
+        name: name.as_str().into(),
+        ..schema::Counter::default()
+    }
 }
 
 fn set_object<'a>(name: &'a Ident, set: &'a Set) -> schema::Set<'a> {
@@ -280,10 +294,11 @@ fn verdict(verdict: &Verdict) -> Vec<Statement<'_>> {
     };
     match verdict {
         Verdict::Accept => vec![Statement::Accept(None)],
-        Verdict::CountAndDrop => {
-            let counter = Counter::Anonymous(Some(AnonymousCounter::default()));
-            vec![Statement::Counter(counter), Statement::Drop(None)]
-        }
+        Verdict::Log(point, log) => log_statements(*point, *log),
+        Verdict::CountAndDrop(counter) => vec![
+            Statement::Counter(Counter::Named(counter.as_str().into())),
+            Statement::Drop(None),
+        ],
         Verdict::Jump(chain) => vec![Statement::Jump(target(chain))],
         Verdict::Goto(chain) => vec![Statement::Goto(target(chain))],
         Verdict::AddressMap(family, side, map) => vec![Statement::VerdictMap(stmt::VerdictMap {
@@ -291,6 +306,23 @@ fn verdict(verdict: &Verdict) -> Vec<Statement<'_>> {
             data: reference(map),
         })],
     }
+}
+
+fn log_statements(point: DropPoint, log: DropLog) -> Vec<Statement<'static>> {
+    let limit = Limit {
+        rate: log.rate,
+        per: Some("second".into()),
+        burst: Some(log.burst),
+        rate_unit: None,
+        burst_unit: None,
+        inv: None,
+    };
+    let log = Log {
+        prefix: Some(point.to_string().into()),
+        snaplen: Some(log.snaplen),
+        ..Log::new(Some(log.group.into()))
+    };
+    vec![Statement::Limit(limit), Statement::Log(Some(log))]
 }
 
 fn matching<'a>(left: Expression<'a>, op: Operator, right: Expression<'a>) -> Statement<'a> {
