@@ -3,7 +3,7 @@
 use netpol_tests::cluster::Cluster;
 use netpol_tests::interpreter::{Outcome, Packet, Way, run};
 use netpol_tests::kernel_model::{Table, commit};
-use netpol_tests::worlds::{NODES, all_flows, history, name, scope};
+use netpol_tests::worlds::{NODES, all_flows, drop_log, history, name, scope};
 use policy_compiler::compile::{compile, compile_with};
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::{NodeScope, Snapshot};
@@ -49,15 +49,15 @@ proptest! {
     /// Whenever one looks, the ruleset kept up to date equals the one compiled from scratch, and the transactions taken
     /// on the way, at any moments, turn an empty table into it.
     #[test]
-    fn incremental_equals_from_scratch(events in history(25), scope in scope(), looks in any::<u64>(), commits in any::<u64>()) {
-        let mut compiler = Compiler::new(scope.clone());
+    fn incremental_equals_from_scratch(events in history(25), scope in scope(), log in drop_log(), looks in any::<u64>(), commits in any::<u64>()) {
+        let mut compiler = Compiler::new(scope.clone()).with_drop_log(log);
         let mut table = Table::default();
         let last = events.len().saturating_sub(1);
         let chosen = |bits: u64, i: usize| i == last || bits >> (i % 64) & 1 == 1;
         for (i, event) in events.into_iter().enumerate() {
             compiler.apply(event);
             if chosen(looks, i) {
-                let scratch = compile(compiler.snapshot(), &scope);
+                let scratch = compile_with(compiler.snapshot(), &scope, log.as_ref());
                 let kept = compiler.ruleset();
                 prop_assert!(*kept == scratch, "after event {i}:\n{kept}\n--- from scratch:\n{scratch}");
             }
@@ -70,8 +70,9 @@ proptest! {
 
     /// The difference between any two rulesets turns the one into the other.
     #[test]
-    fn transactions_between_any_two_rulesets(before in history(15), after in history(15), scope in scope()) {
-        let (old, new) = (compile(&world_of(before), &scope), compile(&world_of(after), &scope));
+    fn transactions_between_any_two_rulesets(before in history(15), after in history(15), scope in scope(), logs in (drop_log(), drop_log())) {
+        let old = compile_with(&world_of(before), &scope, logs.0.as_ref());
+        let new = compile_with(&world_of(after), &scope, logs.1.as_ref());
         let mut table = Table::of(&old);
         commit_to(&mut table, &Transaction::between(&old, &new), &new)?;
         let mut table = Some(table);
