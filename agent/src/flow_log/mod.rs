@@ -9,5 +9,6 @@
 
 pub mod event;
 pub mod format;
+pub mod output;
 pub mod packet;
 pub mod sighting;
