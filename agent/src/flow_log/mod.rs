@@ -11,6 +11,7 @@ pub mod attribution;
 pub mod books;
 pub mod event;
 pub mod format;
+pub mod output;
 pub mod packet;
 pub mod pod_events;
 pub mod sighting;
