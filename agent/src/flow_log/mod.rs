@@ -7,6 +7,7 @@
 //!                                      stdout, file, unix socket ←── output (a thread) ←── format ←─┘
 //! ```
 
+mod accounts;
 pub mod attribution;
 pub mod books;
 pub mod event;
@@ -14,5 +15,9 @@ pub mod format;
 pub mod output;
 pub mod packet;
 pub mod pod_events;
+mod recorder;
 pub mod sighting;
 pub mod words;
+
+pub use format::Format;
+pub use recorder::{FlowLog, Occurrence, Settings};

@@ -86,7 +86,7 @@ fn neighbour_discovery() -> Rule {
 }
 
 /// The chain of packets with link-local addresses.
-const LINK_LOCAL: &str = "link-local";
+pub const LINK_LOCAL: &str = "link-local";
 
 /// On a bridge pods also reach each other by link-local addresses, which the API does not know: no policy can judge
 /// them, so nobody gets around one by them (decision L13). Multicast, by which hosts find routers and names, passes.

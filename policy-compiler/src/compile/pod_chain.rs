@@ -11,8 +11,8 @@ use crate::ruleset::{
     AddressMatch, Chain, DropLog, DropOf, DropPoint, Ident, Match, PodId, Rule, Side, Verdict,
 };
 
-/// `pod/namespace/name/ingress`
-pub(crate) fn pod_chain_name(pod: &ObjectKey, direction: Direction) -> Ident {
+/// `pod/namespace/name/ingress`: the chain of a pod, and the counter of what it drops.
+pub fn pod_chain_name(pod: &ObjectKey, direction: Direction) -> Ident {
     Ident::from_parts(&[
         "pod",
         pod.namespace.as_str(),

@@ -7,15 +7,15 @@ mod nodes;
 mod past;
 mod reason;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::net::IpAddr;
 use std::time::SystemTime;
 
 use nix::net::if_::if_indextoname;
 use policy_compiler::index::{Compiler, Event};
-use policy_compiler::model::{Direction, Name, Pod};
-use policy_compiler::ruleset::DropOf;
+use policy_compiler::model::{Direction, Name, Pod, Snapshot};
+use policy_compiler::ruleset::{DropOf, PodId};
 
 use super::event::{End, FlowEvent, Interface, PodEnd, Who};
 use super::sighting::Sighting;
@@ -118,6 +118,11 @@ impl Attribution {
         self.past.in_force(known, now);
     }
 
+    /// The pod of a drop, as it is or last was.
+    pub fn pod<'a>(&'a self, id: PodId, snapshot: &'a Snapshot) -> Option<&'a Pod> {
+        self.lives.find(id, snapshot)
+    }
+
     /// Explains dropped packets.
     pub fn explain(&self, sighting: &Sighting, compiler: &Compiler) -> FlowEvent {
         let direction = sighting.point.direction;
@@ -177,7 +182,7 @@ impl Attribution {
         };
         // Whose chain it was is certain, whoever has the address by now.
         if let DropOf::Pod(id) = sighting.point.of
-            && let Some(subject) = self.lives.find(id, compiler.snapshot())
+            && let Some(subject) = self.pod(id, compiler.snapshot())
         {
             let end = match sighting.point.direction {
                 Direction::Egress => &mut ends.source,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use policy_compiler::decode;
 use policy_compiler::model::{Labels, Namespace, NodeScope, Phase, PodAddresses};
-use policy_compiler::ruleset::{DropPoint, PodId};
+use policy_compiler::ruleset::DropPoint;
 use serde_json::{Value, json};
 
 use super::*;
@@ -13,7 +13,7 @@ use crate::flow_log::packet::{Packet, PacketTransport, TcpFlags};
 use crate::flow_log::sighting::Extent;
 
 /// A pod of node-a.
-pub(super) fn pod(key: &str, address: &str) -> Pod {
+pub(in crate::flow_log) fn pod(key: &str, address: &str) -> Pod {
     Pod {
         key: key.parse().expect("a key"),
         uid: format!("uid of {key}").into(),
