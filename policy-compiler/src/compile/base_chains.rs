@@ -12,6 +12,9 @@ use crate::ruleset::{
     Side, Verdict, VerdictMap,
 };
 
+/// The chain of packets with link-local addresses.
+pub const LINK_LOCAL: &str = "link-local";
+
 /// The map from a pod's address to its chain.
 pub(crate) fn entry_map(direction: Direction, address: IpAddr) -> Ident {
     map_name(direction, Family::of(address))
@@ -84,9 +87,6 @@ fn tracked() -> Rule {
 fn neighbour_discovery() -> Rule {
     Rule::new(vec![Match::NeighbourDiscovery], Verdict::Accept)
 }
-
-/// The chain of packets with link-local addresses.
-pub const LINK_LOCAL: &str = "link-local";
 
 /// On a bridge pods also reach each other by link-local addresses, which the API does not know: no policy can judge
 /// them, so nobody gets around one by them (decision L13). Multicast, by which hosts find routers and names, passes.
