@@ -8,6 +8,8 @@
 //! ```
 
 pub mod event;
+pub mod fold;
 pub mod format;
+pub mod kernel;
 pub mod packet;
 pub mod sighting;
