@@ -10,4 +10,5 @@
 pub mod event;
 pub mod format;
 pub mod packet;
+pub mod reading;
 pub mod sighting;
