@@ -103,7 +103,7 @@ impl Summary {
         let mut text = line(HEADER, true);
         for (row, (_, group)) in rows.iter().zip(ranked) {
             text += &line(row.each_ref().map(String::as_str), false);
-            for reason in &group.reason {
+            if let Some(reason) = &group.reason {
                 text += &self.style.note(Role::Reason, reason);
             }
             for hint in &group.hints {
