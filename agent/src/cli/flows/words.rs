@@ -111,7 +111,7 @@ pub(super) fn reason(flow: &FlowRecord) -> Option<String> {
 
 fn no_rule(own: &Extensions) -> String {
     let Some(nearest) = own.near_misses.first() else {
-        return "there is no rule that could allow it".to_owned();
+        return "the policies that isolate the pod have no rules".to_owned();
     };
     match own.near_misses.len() as u64 - 1 + own.near_misses_more {
         0 => nearest.clone(),

@@ -6,6 +6,7 @@
 mod extensions;
 mod lenient;
 mod wire;
+mod write;
 
 pub use extensions::{EndExtension, Extensions, HintExtension};
 pub use wire::{

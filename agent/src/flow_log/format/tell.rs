@@ -1,0 +1,210 @@
+//! The words that all formats share.
+
+use std::time::SystemTime;
+
+use policy_compiler::model::ObjectKey;
+
+use crate::flow_log::event::{End, LostAt, Reason, Who};
+use crate::flow_log::packet::{PacketTransport, TcpFlags};
+use crate::flow_log::sighting::Extent;
+
+use super::limits;
+
+/// `no-rule`, …
+pub(super) fn reason(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::NoRule { .. } => "no-rule",
+        Reason::Contested { .. } => "contested",
+        Reason::LinkLocal => "link-local",
+        Reason::Changed => "changed",
+        Reason::Mismatch { .. } => "mismatch",
+        Reason::Unknown => "unknown",
+    }
+}
+
+/// The policies that isolate whoever was to be protected.
+pub(super) fn isolating(reason: &Reason) -> &[ObjectKey] {
+    match reason {
+        Reason::NoRule { isolating, .. } | Reason::Contested { isolating } => isolating,
+        Reason::LinkLocal | Reason::Changed | Reason::Mismatch { .. } | Reason::Unknown => &[],
+    }
+}
+
+/// Why, in words: the rules that come nearest, or what else there is to say.
+pub(super) fn why(reason: &Reason) -> String {
+    let text = match reason {
+        Reason::NoRule {
+            near_misses, more, ..
+        } => {
+            let near = limits::near_misses(near_misses);
+            let more = near
+                .more
+                .saturating_add((*more).try_into().unwrap_or(u64::MAX));
+            let mut rules = near.shown;
+            if more > 0 {
+                rules.push(format!("{more} more"));
+            }
+            if rules.is_empty() {
+                return "the policies that isolate the pod have no rules".to_owned();
+            }
+            return rules.join(" | ");
+        }
+        Reason::Contested { .. } => "several pods claim the address",
+        Reason::LinkLocal => "no policy can allow link-local addresses",
+        Reason::Changed => "policies, labels or addresses had just changed",
+        Reason::Mismatch { verdict } => {
+            return limits::sentence(&format!("the policies do not forbid it: {verdict}"));
+        }
+        Reason::Unknown => "the pod is not known any more, or the packet could not be read",
+    };
+    text.to_owned()
+}
+
+/// `pod`, `contested`, `node`, `world`, or `unknown` if there is not even an address.
+pub(super) fn kind(end: &End) -> &'static str {
+    match (&end.who, end.address) {
+        (Who::Pod(_), _) => "pod",
+        (Who::Contested(_), _) => "contested",
+        (Who::Node(_), _) => "node",
+        (Who::World, Some(_)) => "world",
+        (Who::World, None) => "unknown",
+    }
+}
+
+/// `shop/web`, `node:node-a`, `contested:shop/a,shop/b`, `world` or `unknown`: only pods have a slash and no colon.
+pub(super) fn who(end: &End) -> String {
+    match &end.who {
+        Who::Pod(pod) => pod.key.to_string(),
+        Who::Contested(pods) => format!("contested:{}", keys(&limits::claimants(pods))),
+        Who::Node(node) => format!("node:{node}"),
+        Who::World => kind(end).to_owned(),
+    }
+}
+
+/// `shop/a,shop/b`, and `+3` if there are three more.
+pub(super) fn keys(cut: &limits::Cut<&ObjectKey>) -> String {
+    let mut texts: Vec<_> = cut.shown.iter().map(ToString::to_string).collect();
+    if cut.more > 0 {
+        texts.push(format!("+{}", cut.more));
+    }
+    texts.join(",")
+}
+
+/// As policies call it, or the number of one they cannot name.
+pub(super) fn protocol(transport: PacketTransport) -> String {
+    let name = match transport {
+        PacketTransport::Tcp { .. } => "TCP",
+        PacketTransport::Udp { .. } => "UDP",
+        PacketTransport::Sctp { .. } => "SCTP",
+        PacketTransport::Icmpv4 { .. } => "ICMPv4",
+        PacketTransport::Icmpv6 { .. } => "ICMPv6",
+        PacketTransport::Other { protocol, .. } => return protocol.to_string(),
+    };
+    name.to_owned()
+}
+
+/// `first`, how many, and since when.
+pub(super) fn extent(extent: Extent) -> (&'static str, u64, Option<SystemTime>) {
+    match extent {
+        Extent::First => ("first", 1, None),
+        Extent::Repeats { count, since } => ("repeats", count, Some(since)),
+        Extent::Others { count, since } => ("others", count, Some(since)),
+    }
+}
+
+/// `kernel-buffer`, …
+pub(super) fn lost_at(at: LostAt) -> &'static str {
+    match at {
+        LostAt::KernelBuffer => "kernel-buffer",
+        LostAt::AgentQueue => "agent-queue",
+        LostAt::Output => "output",
+    }
+}
+
+/// The number that IANA gave the protocol above IP.
+pub(super) fn protocol_number(transport: PacketTransport) -> u8 {
+    match transport {
+        PacketTransport::Tcp { .. } => 6,
+        PacketTransport::Udp { .. } => 17,
+        PacketTransport::Sctp { .. } => 132,
+        PacketTransport::Icmpv4 { .. } => 1,
+        PacketTransport::Icmpv6 { .. } => 58,
+        PacketTransport::Other { protocol, .. } => protocol,
+    }
+}
+
+/// Source and destination port.
+pub(super) fn ports(transport: PacketTransport) -> Option<(u16, u16)> {
+    match transport {
+        PacketTransport::Tcp {
+            source_port,
+            destination_port,
+            ..
+        }
+        | PacketTransport::Udp {
+            source_port,
+            destination_port,
+        }
+        | PacketTransport::Sctp {
+            source_port,
+            destination_port,
+        } => Some((source_port, destination_port)),
+        PacketTransport::Icmpv4 { .. }
+        | PacketTransport::Icmpv6 { .. }
+        | PacketTransport::Other { .. } => None,
+    }
+}
+
+/// Type and code of ICMP.
+pub(super) fn icmp(transport: PacketTransport) -> Option<(u8, u8)> {
+    match transport {
+        PacketTransport::Icmpv4 { kind, code } | PacketTransport::Icmpv6 { kind, code } => {
+            Some((kind, code))
+        }
+        _ => None,
+    }
+}
+
+/// Whether the packet is a later fragment.
+pub(super) fn is_fragment(transport: PacketTransport) -> bool {
+    matches!(transport, PacketTransport::Other { fragment: true, .. })
+}
+
+/// The flags of a TCP packet, if they could be read.
+pub(super) fn tcp_flags(transport: PacketTransport) -> Option<TcpFlags> {
+    match transport {
+        PacketTransport::Tcp { flags, .. } => flags,
+        _ => None,
+    }
+}
+
+pub(super) const FIN: TcpFlags = TcpFlags(1);
+pub(super) const SYN: TcpFlags = TcpFlags(1 << 1);
+pub(super) const RST: TcpFlags = TcpFlags(1 << 2);
+pub(super) const PSH: TcpFlags = TcpFlags(1 << 3);
+pub(super) const ACK: TcpFlags = TcpFlags(1 << 4);
+pub(super) const URG: TcpFlags = TcpFlags(1 << 5);
+pub(super) const ECE: TcpFlags = TcpFlags(1 << 6);
+pub(super) const CWR: TcpFlags = TcpFlags(1 << 7);
+
+/// Whether `flag` is among `flags`.
+pub(super) fn has(flags: TcpFlags, flag: TcpFlags) -> bool {
+    flags.0 & flag.0 != 0
+}
+
+/// `SYN`, `ACK`, …, in the order in which Hubble tells them.
+pub(super) fn flag_names(flags: TcpFlags) -> Vec<&'static str> {
+    [
+        (SYN, "SYN"),
+        (ACK, "ACK"),
+        (RST, "RST"),
+        (FIN, "FIN"),
+        (PSH, "PSH"),
+        (URG, "URG"),
+        (ECE, "ECE"),
+        (CWR, "CWR"),
+    ]
+    .into_iter()
+    .filter_map(|(flag, name)| has(flags, flag).then_some(name))
+    .collect()
+}
