@@ -18,6 +18,7 @@ pub mod output;
 pub mod packet;
 pub mod pod_events;
 mod recorder;
+pub mod reading;
 pub mod sighting;
 pub mod words;
 
