@@ -6,11 +6,8 @@ mod compile;
 mod duration;
 mod endpoint;
 mod explain;
-<<<<<<< HEAD
 mod flow_log;
-=======
 mod flows;
->>>>>>> flows
 mod input;
 mod log;
 mod summary;

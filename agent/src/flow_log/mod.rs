@@ -17,8 +17,8 @@ pub mod kernel;
 pub mod output;
 pub mod packet;
 pub mod pod_events;
-mod recorder;
 pub mod reading;
+mod recorder;
 pub mod sighting;
 pub mod words;
 

@@ -16,7 +16,7 @@ use super::attribution::Attribution;
 use super::books::Books;
 use super::event::{Line, LostAt, LostEvent, Reason};
 use super::format::Format;
-use super::kernel::nflog::NflogSettings;
+use super::kernel::nflog::{NflogSettings, RECEIVE_BUFFER};
 use super::kernel::reader::{Reader, ReaderSettings};
 use super::kernel::{Message, NflogError};
 use super::output::{Destination, Output, OutputError, Rotation};
@@ -124,8 +124,11 @@ impl FlowLog {
         let output = Output::open(&destination, rotation, lost_line)?;
         let started = hang_up().and_then(|hang_up| {
             let reader = Reader::start(ReaderSettings {
-                group: drop_log.group,
-                snaplen: drop_log.snaplen,
+                nflog: NflogSettings {
+                    group: drop_log.group,
+                    snaplen: drop_log.snaplen,
+                    receive_buffer: RECEIVE_BUFFER,
+                },
                 window,
             })?;
             Ok((hang_up, reader))
@@ -168,7 +171,9 @@ impl FlowLog {
     /// An event is about to be applied.
     pub fn before(&mut self, event: &Event, compiler: &Compiler) {
         if let Some(running) = &mut self.running {
-            running.attribution.before(event, compiler, SystemTime::now());
+            running
+                .attribution
+                .before(event, compiler, SystemTime::now());
         }
     }
 
@@ -289,7 +294,8 @@ impl Running {
         }
         let account = accounts::of_drop(sighting.point, &self.attribution, compiler.snapshot());
         event.suppressed = self.books.take_suppressed(&account);
-        self.telemetry.accounted(Outcome::Suppressed, event.suppressed);
+        self.telemetry
+            .accounted(Outcome::Suppressed, event.suppressed);
         if let Reason::Mismatch { verdict } = &event.reason {
             self.mismatch(verdict);
         }
@@ -298,12 +304,16 @@ impl Running {
         {
             pod_events.tell(&event);
         }
-        self.output.write(self.format.write(&Line::Flow(Box::new(event))));
+        self.output
+            .write(self.format.write(&Line::Flow(Box::new(event))));
     }
 
     fn mismatch(&mut self, verdict: &str) {
         self.telemetry.mismatch();
-        if self.mismatch_told.is_none_or(|told| told.elapsed() >= REMINDER) {
+        if self
+            .mismatch_told
+            .is_none_or(|told| told.elapsed() >= REMINDER)
+        {
             self.mismatch_told = Some(Instant::now());
             warn!(
                 verdict,
@@ -314,7 +324,8 @@ impl Running {
     }
 
     fn tell_lost(&self, count: u64, at: LostAt) {
-        self.output.write(lost_line(self.format, &self.node, count, at));
+        self.output
+            .write(lost_line(self.format, &self.node, count, at));
     }
 
     fn read(
@@ -332,7 +343,12 @@ impl Running {
             .collect();
         let received: Vec<_> = received
             .iter()
-            .map(|(point, count)| (accounts::of_drop(*point, &self.attribution, snapshot), *count))
+            .map(|(point, count)| {
+                (
+                    accounts::of_drop(*point, &self.attribution, snapshot),
+                    *count,
+                )
+            })
             .collect();
         for (account, count) in self.books.read(&counters, &received) {
             let (namespace, workload) = accounts::labels(&account, snapshot);
@@ -345,7 +361,8 @@ impl Running {
         }
         let lines = self.output.totals();
         let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
-        self.telemetry.set_lines(lines.written, lines.lost, count(lines.readers));
+        self.telemetry
+            .set_lines(lines.written, lines.lost, count(lines.readers));
         self.telemetry.set_queues(Queues {
             sightings: self.messages.len(),
             lines: count(lines.queued),
@@ -375,7 +392,10 @@ impl Running {
         if let Ok(closed) = closed
             && closed.unwritten > 0
         {
-            warn!(lines = closed.unwritten, "lines of the flow log could not be written");
+            warn!(
+                lines = closed.unwritten,
+                "lines of the flow log could not be written"
+            );
         }
     }
 }

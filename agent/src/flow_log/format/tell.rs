@@ -118,6 +118,7 @@ pub(super) fn lost_at(at: LostAt) -> &'static str {
         LostAt::KernelBuffer => "kernel-buffer",
         LostAt::AgentQueue => "agent-queue",
         LostAt::Output => "output",
+        LostAt::RateLimit => "rate-limit",
     }
 }
 

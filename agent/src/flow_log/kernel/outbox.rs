@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use policy_compiler::ruleset::DropPoint;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -34,8 +35,13 @@ pub enum Message {
         /// In the kernel's buffer or in the queue to the agent.
         at: LostAt,
     },
-    /// All named counters of the table with their packets, read a moment ago. Every second, and last of all.
-    Counters(Vec<(String, u64)>),
+    /// What was dropped, and what of it was handed on. Every second, and last of all.
+    Reading {
+        /// All named counters of the table with their packets, read a moment ago.
+        counters: Vec<(String, u64)>,
+        /// Packets that came since the last reading.
+        received: Vec<(DropPoint, u64)>,
+    },
 }
 
 /// Sends without waiting, since the kernel's queue must be read on. What finds no room is kept, or counted.
@@ -84,9 +90,13 @@ impl Outbox {
         self.tell_what_waits();
     }
 
-    pub(super) fn tell_counters(&self, counters: Vec<(String, u64)>) {
-        // They only grow: the next ones say all that these would have said.
-        let _ = self.send(Message::Counters(counters));
+    /// Says whether there was room. The counters only grow, so that the next ones say all that these would have said.
+    pub(super) fn tell_reading(
+        &self,
+        counters: Vec<(String, u64)>,
+        received: Vec<(DropPoint, u64)>,
+    ) -> bool {
+        self.send(Message::Reading { counters, received }).is_ok()
     }
 
     pub(super) fn lost_in_kernel(&mut self, count: u64) {

@@ -1,5 +1,6 @@
 //! The thread that reads dropped packets from the kernel.
 
+use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use policy_compiler::ruleset::TABLE;
+use policy_compiler::ruleset::{DropPoint, TABLE};
 use tokio::sync::mpsc::{Receiver, channel};
 use tracing::warn;
 
@@ -16,7 +17,7 @@ use super::counters::Counters;
 use super::nflog::{Nflog, NflogSettings, Read};
 use super::outbox::{Message, Outbox};
 use super::totals::{ReaderTotals, add};
-use crate::flow_log::fold::{Added, Dropped, Fold};
+use crate::flow_log::fold::{Added, Dropped, Fold, POINTS};
 
 /// Messages that wait for the agent at most.
 pub const QUEUE: usize = 4096;
@@ -80,6 +81,7 @@ impl Reader {
             fold: Fold::new(settings.window),
             outbox: Outbox::new(sender, Arc::clone(&totals)),
             totals: Arc::clone(&totals),
+            received: HashMap::new(),
             stop: Arc::clone(&stop),
         };
         worker.opened(nflog);
@@ -122,6 +124,8 @@ struct Worker {
     fold: Fold,
     outbox: Outbox,
     totals: Arc<ReaderTotals>,
+    /// Packets since the last reading.
+    received: HashMap<DropPoint, u64>,
     stop: Arc<Stop>,
 }
 
@@ -171,7 +175,10 @@ impl Worker {
     fn tell_counters(&mut self) {
         match self.counters.read(TABLE) {
             Ok(counters) => {
-                self.outbox.tell_counters(counters);
+                let received = self.received.iter().map(|(point, count)| (*point, *count));
+                if self.outbox.tell_reading(counters, received.collect()) {
+                    self.received.clear();
+                }
                 self.counters_fail = false;
             }
             Err(error) => {
@@ -209,6 +216,9 @@ impl Worker {
             let (mut received, mut folded, mut lost) = (0, 0, 0);
             let read = nflog.read(|dropped: Dropped| {
                 received += 1;
+                if self.received.len() < POINTS || self.received.contains_key(&dropped.point) {
+                    *self.received.entry(dropped.point).or_default() += 1;
+                }
                 let tell = |sighting| self.outbox.tell(sighting);
                 match self.fold.add(&dropped, now, tell) {
                     Added::Told => {}
