@@ -329,8 +329,8 @@ fn counters_of_the_table_only() {
     let script = format!(
         "table inet netpol {{ {named} quota q {{ over 1 mbytes; }}
  }}
-         table ip netpol {{ counter other-family {{ }} }}
-         table inet other {{ counter other-table {{ }} }}"
+         table ip netpol {{ counter other-family {{ }}; }}
+         table inet other {{ counter other-table {{ }}; }}"
     );
     netns.nft(&script).expect("the counters are loaded");
     let found: BTreeMap<String, u64> = read().into_iter().collect();
