@@ -232,7 +232,6 @@ fn a_packet_is_told_of_soon() {
     }
     waits.sort();
     assert!(waits[5] < Duration::from_millis(60), "{waits:?}");
-    eprintln!("DBG {waits:?}");
 }
 
 #[test]
@@ -305,7 +304,6 @@ fn a_flood_is_accounted_for() {
         *sums.entry(what).or_default() += count;
     }
     assert_eq!(sums.values().sum::<u64>(), FLOOD + 1, "{sums:?}");
-    eprintln!("DBG {sums:?}");
     let lost_in_kernel = sums.get("kernel").copied().unwrap_or(0);
     assert_eq!(lost_in_kernel, totals.lost_in_kernel());
     assert_eq!(totals.received() + lost_in_kernel, FLOOD + 1);
