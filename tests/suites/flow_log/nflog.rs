@@ -232,7 +232,6 @@ fn a_packet_is_told_of_soon() {
     }
     waits.sort();
     assert!(waits[5] < Duration::from_millis(60), "{waits:?}");
-    eprintln!("DBG {waits:?}");
 }
 
 #[test]
@@ -305,7 +304,6 @@ fn a_flood_is_accounted_for() {
         *sums.entry(what).or_default() += count;
     }
     assert_eq!(sums.values().sum::<u64>(), FLOOD + 1, "{sums:?}");
-    eprintln!("DBG {sums:?}");
     let lost_in_kernel = sums.get("kernel").copied().unwrap_or(0);
     assert_eq!(lost_in_kernel, totals.lost_in_kernel());
     assert_eq!(totals.received() + lost_in_kernel, FLOOD + 1);
@@ -329,8 +327,8 @@ fn counters_of_the_table_only() {
     let script = format!(
         "table inet netpol {{ {named} quota q {{ over 1 mbytes; }}
  }}
-         table ip netpol {{ counter other-family {{ }} }}
-         table inet other {{ counter other-table {{ }} }}"
+         table ip netpol {{ counter other-family {{ }}; }}
+         table inet other {{ counter other-table {{ }}; }}"
     );
     netns.nft(&script).expect("the counters are loaded");
     let found: BTreeMap<String, u64> = read().into_iter().collect();
