@@ -128,13 +128,16 @@ pub(crate) fn refused() -> FlowEvent {
     }
 }
 
-fn others() -> Vec<FlowEvent> {
-    let at_node_a = FlowEvent {
+/// Seen on `node-a`, where `shop/web` runs.
+fn going_out() -> FlowEvent {
+    FlowEvent {
         node: name("node-a"),
         direction: Direction::Egress,
-        source: web(),
         ..refused()
-    };
+    }
+}
+
+fn without_a_rule() -> Vec<FlowEvent> {
     vec![
         FlowEvent {
             time: at(10),
@@ -157,7 +160,7 @@ fn others() -> Vec<FlowEvent> {
                 "dns-blocked",
                 "names cannot be looked up: no policy lets the pod reach port 53",
             )],
-            ..at_node_a.clone()
+            ..going_out()
         },
         FlowEvent {
             time: at(12),
@@ -177,6 +180,47 @@ fn others() -> Vec<FlowEvent> {
             )],
             ..refused()
         },
+        FlowEvent {
+            time: at(20),
+            extent: Extent::Others {
+                count: 4000,
+                since: at(11),
+            },
+            source: world("203.0.113.7"),
+            transport: Some(PacketTransport::Udp {
+                source_port: 4321,
+                destination_port: 1900,
+            }),
+            reason: no_rule(
+                &["shop/db", "shop/default-deny"],
+                &["shop/db ingress[0]: not a pod; port UDP 1900 not in TCP 8443"],
+                0,
+            ),
+            ..refused()
+        },
+        FlowEvent {
+            time: at(21),
+            destination: world("203.0.113.7"),
+            transport: Some(PacketTransport::Other {
+                protocol: 47,
+                fragment: false,
+            }),
+            interface: Some(Interface {
+                index: 9,
+                name: None,
+            }),
+            reason: no_rule(
+                &["shop/closed"],
+                &["shop/closed egress[0]: protocol 47 has no ports"],
+                0,
+            ),
+            ..going_out()
+        },
+    ]
+}
+
+fn for_other_reasons() -> Vec<FlowEvent> {
+    vec![
         FlowEvent {
             time: at(13),
             source: world("fe80::1"),
@@ -201,7 +245,7 @@ fn others() -> Vec<FlowEvent> {
                 destination_port: 2905,
             }),
             reason: Reason::Changed,
-            ..at_node_a.clone()
+            ..going_out()
         },
         FlowEvent {
             time: at(16),
@@ -224,45 +268,18 @@ fn others() -> Vec<FlowEvent> {
             reason: Reason::Unknown,
             ..refused()
         },
-        FlowEvent {
-            time: at(20),
-            extent: Extent::Others {
-                count: 4000,
-                since: at(11),
-            },
-            source: world("203.0.113.7"),
-            transport: Some(PacketTransport::Udp {
-                source_port: 4321,
-                destination_port: 1900,
-            }),
-            ..refused()
-        },
-        FlowEvent {
-            time: at(21),
-            destination: world("203.0.113.7"),
-            transport: Some(PacketTransport::Other {
-                protocol: 47,
-                fragment: false,
-            }),
-            interface: Some(Interface {
-                index: 9,
-                name: None,
-            }),
-            reason: no_rule(
-                &["shop/closed"],
-                &["shop/closed egress[0]: protocol 47 has no ports"],
-                0,
-            ),
-            ..at_node_a
-        },
     ]
 }
 
 /// All of them, by time.
 pub(crate) fn all() -> Vec<Line> {
     let lost = [LostAt::KernelBuffer, LostAt::AgentQueue, LostAt::Output];
-    let flows = std::iter::once(refused()).chain(others());
+    let mut flows = vec![refused()];
+    flows.extend(without_a_rule());
+    flows.extend(for_other_reasons());
+    flows.sort_by_key(|flow| flow.time);
     flows
+        .into_iter()
         .map(|flow| Line::Flow(Box::new(flow)))
         .chain(lost.into_iter().zip(30..).map(|(at_place, seconds)| {
             Line::Lost(LostEvent {
