@@ -188,9 +188,15 @@ impl View for Summary {
 }
 
 fn cells(key: &Key, group: &Group) -> [String; 8] {
+    let various = [&key.source, &key.destination].contains(&&Peer::Various);
     [
         group.packets.to_string(),
-        group.flows.to_string(),
+        if various {
+            "many".to_owned()
+        } else {
+            // Of a flow that began before, there are only repeats.
+            group.flows.max(1).to_string()
+        },
         group
             .last
             .map_or_else(|| "-".to_owned(), |time| format!("{time:.0}")),
@@ -198,9 +204,7 @@ fn cells(key: &Key, group: &Group) -> [String; 8] {
         peer(&key.source),
         peer(&key.destination),
         match key.transport {
-            None if [&key.source, &key.destination].contains(&&Peer::Various) => {
-                "various".to_owned()
-            }
+            None if various => "various".to_owned(),
             transport => words::transport(transport),
         },
         words::policies(key.verdict, &key.policies, key.policies_more),
