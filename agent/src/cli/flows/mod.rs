@@ -66,7 +66,7 @@ pub(super) struct Flows {
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
 
-    /// Colours: auto is for a terminal if the variable NO_COLOR is not set
+    /// When there are colours
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     color: Color,
 
@@ -114,7 +114,7 @@ struct Wanted {
     #[arg(long = "workload", value_name = "KIND/NAME", value_parser = arguments::workload)]
     workloads: Vec<WorkloadName>,
 
-    /// Either end has this address, or one in this network: 10.0.0.1, 192.0.2.0/24, fd00::/8
+    /// Either end has this address, or one in this network: 10.0.0.1, 192.0.2.0/24
     #[arg(long = "ip", value_name = "CIDR", value_parser = arguments::network)]
     blocks: Vec<IpBlock>,
 

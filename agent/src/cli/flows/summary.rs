@@ -1,6 +1,7 @@
 //! `netpol flows -o summary`
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use k8s_openapi::jiff::Timestamp;
@@ -122,11 +123,12 @@ impl Summary {
             words::count(groups as u64, "group"),
         )];
         if let (Some(first), Some(last)) = (self.first, self.total.last) {
-            lines[0] += &format!(", from {first:.0} to {last:.0}");
+            let _ = write!(lines[0], ", from {first:.0} to {last:.0}");
         }
         if shown < groups {
             lines.push(format!(
-                "shown: the {shown} groups with most packets (--top)"
+                "shown: the {} with most packets (--top)",
+                words::count(shown as u64, "group")
             ));
         }
         if self.groups.by_network {

@@ -359,7 +359,7 @@ mod tests {
             r#"{"agent_event":{"type":"AGENT_STARTED"},"time":"2026-11-21T10:00:00Z"}"#,
             &deep,
         ] {
-            assert_eq!(Record::parse(json.as_bytes()), None, "{:.80}", json);
+            assert_eq!(Record::parse(json.as_bytes()), None, "{json:.80}");
         }
         assert_eq!(Record::parse(b"{\"flow\":{\"uuid\":\"\xff\"}}"), None);
     }

@@ -55,259 +55,75 @@ fn block(text: &str) -> IpBlock {
     IpBlock::new(text.parse().expect("a network"), &[]).expect("a block")
 }
 
-#[test]
-fn each_part_is_asked() {
-    let none = Filter::default;
-    let workload = |kind: &str, of| WorkloadName {
+fn workload(kind: &str, of: &str) -> WorkloadName {
+    WorkloadName {
         kind: kind.to_owned(),
         name: name(of),
-    };
-    let port = |protocol, number| PortFilter { protocol, number };
-    let time = |text: &str| text.parse().ok();
-    let rows = [
-        (none(), true),
+    }
+}
+
+fn port(protocol: Option<ProtocolFilter>, number: Option<u16>) -> PortFilter {
+    PortFilter { protocol, number }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as the filter has it")]
+fn time(text: &str) -> Option<Timestamp> {
+    Some(text.parse().expect("a time"))
+}
+
+#[test]
+fn each_part_is_asked() {
+    use ProtocolFilter::{Icmp, Tcp, Udp};
+    type Row = (fn(&mut Filter), bool);
+    let rows: &[Row] = &[
+        (|_| {}, true),
+        (|f| f.namespaces = vec![name("shop")], true),
+        (|f| f.namespaces = vec![name("store")], true),
+        (|f| f.namespaces = vec![name("sho")], false),
+        (|f| f.namespaces = vec![name("other"), name("shop")], true),
+        (|f| f.pods = vec![object("web-1")], true),
+        (|f| f.pods = vec![object("store/db-0")], true),
+        (|f| f.pods = vec![object("shop/db-0")], false),
+        (|f| f.from_pods = vec![object("web-1")], true),
+        (|f| f.from_pods = vec![object("db-0")], false),
+        (|f| f.to_pods = vec![object("db-0")], true),
+        (|f| f.to_pods = vec![object("web-1")], false),
+        (|f| f.workloads = vec![workload("deployment", "web")], true),
         (
-            Filter {
-                namespaces: vec![name("shop")],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                namespaces: vec![name("store")],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                namespaces: vec![name("sho")],
-                ..none()
-            },
+            |f| f.workloads = vec![workload("statefulset", "web")],
             false,
         ),
+        (|f| f.workloads = vec![workload("deployment", "db")], false),
+        (|f| f.blocks = vec![block("10.0.0.0/8")], true),
+        (|f| f.blocks = vec![block("fd00::/64")], true),
+        (|f| f.blocks = vec![block("10.244.1.3/32")], false),
+        (|f| f.ports = vec![port(None, Some(5432))], true),
+        (|f| f.ports = vec![port(Some(Tcp), None)], true),
+        (|f| f.ports = vec![port(Some(Udp), Some(5432))], false),
+        (|f| f.ports = vec![port(Some(Icmp), None)], false),
+        (|f| f.directions = vec![Direction::Ingress], true),
+        (|f| f.directions = vec![Direction::Egress], false),
+        (|f| f.policies = vec![object("shop/all")], true),
+        (|f| f.policies = vec![object("store/all")], false),
         (
-            Filter {
-                namespaces: vec![name("other"), name("shop")],
-                ..none()
-            },
+            |f| f.verdicts = vec![Verdict::Audit, Verdict::Dropped],
             true,
         ),
-        (
-            Filter {
-                pods: vec![object("web-1")],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                pods: vec![object("store/db-0")],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                pods: vec![object("shop/db-0")],
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                from_pods: vec![object("web-1")],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                from_pods: vec![object("db-0")],
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                to_pods: vec![object("db-0")],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                to_pods: vec![object("web-1")],
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                workloads: vec![workload("deployment", "web")],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                workloads: vec![workload("statefulset", "web")],
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                blocks: vec![block("10.0.0.0/8")],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                blocks: vec![block("fd00::/64")],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                blocks: vec![block("0.0.0.0/0")],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                blocks: vec![block("10.244.1.3/32")],
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                ports: vec![port(None, Some(5432))],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                ports: vec![port(Some(ProtocolFilter::Tcp), None)],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                ports: vec![port(Some(ProtocolFilter::Udp), Some(5432))],
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                ports: vec![port(Some(ProtocolFilter::Icmp), None)],
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                directions: vec![Direction::Ingress],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                directions: vec![Direction::Egress],
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                policies: vec![object("shop/all")],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                policies: vec![object("store/all")],
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                verdicts: vec![Verdict::Audit, Verdict::Dropped],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                verdicts: vec![Verdict::Forwarded],
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                nodes: vec![name("node-a")],
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                nodes: vec![name("default")],
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                since: time("2026-11-21T10:00:00Z"),
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                since: time("2026-11-21T10:00:00.000000001Z"),
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                until: time("2026-11-21T10:00:00Z"),
-                ..none()
-            },
-            false,
-        ),
-        (
-            Filter {
-                until: time("2026-11-21T10:00:01Z"),
-                ..none()
-            },
-            true,
-        ),
-        (
-            Filter {
-                directions: vec![Direction::Ingress],
-                pods: vec![object("x")],
-                ..none()
-            },
-            false,
-        ),
+        (|f| f.verdicts = vec![Verdict::Forwarded], false),
+        (|f| f.nodes = vec![name("node-a")], true),
+        (|f| f.nodes = vec![name("default")], false),
+        (|f| f.since = time("2026-11-21T10:00:00Z"), true),
+        (|f| f.since = time("2026-11-21T10:00:00.000000001Z"), false),
+        (|f| f.until = time("2026-11-21T10:00:00Z"), false),
+        (|f| f.until = time("2026-11-21T10:00:01Z"), true),
     ];
-    for (filter, expected) in rows {
-        assert_eq!(filter.matches(&to_db()), expected, "{filter:?}");
+    for (set, expected) in rows {
+        let mut filter = Filter::default();
+        set(&mut filter);
+        assert_eq!(filter.matches(&to_db()), *expected, "{filter:?}");
+        // All parts must match.
+        filter.pods = vec![object("x")];
+        assert!(!filter.matches(&to_db()), "{filter:?}");
     }
 }
 
