@@ -1,6 +1,11 @@
 //! What netpol tells of a flow and Hubble has no field for.
 
+use policy_compiler::model::Name;
 use serde::{Deserialize, Serialize};
+
+use crate::flow_log::event::{End, FlowEvent, Reason, Who};
+use crate::flow_log::format::{limits, tell, time};
+use crate::flow_log::packet::PacketTransport;
 
 use super::lenient::{self, is_default};
 
@@ -105,6 +110,75 @@ pub struct HintExtension {
     pub code: String,
     /// A sentence for people.
     pub text: String,
+}
+
+impl From<&FlowEvent> for Extensions {
+    fn from(event: &FlowEvent) -> Self {
+        let (extent, count, since) = tell::extent(event.extent);
+        let (near, more) = match &event.reason {
+            Reason::NoRule {
+                near_misses, more, ..
+            } => (near_misses.as_slice(), *more),
+            _ => (&[][..], 0),
+        };
+        let near = limits::near_misses(near);
+        let other = event
+            .transport
+            .filter(|transport| matches!(transport, PacketTransport::Other { .. }));
+        Self {
+            reason: tell::reason(&event.reason).to_owned(),
+            near_misses: near.shown,
+            near_misses_more: near
+                .more
+                .saturating_add(more.try_into().unwrap_or(u64::MAX)),
+            verdict: match &event.reason {
+                Reason::Mismatch { verdict } => limits::sentence(verdict),
+                _ => String::new(),
+            },
+            hints: event
+                .hints
+                .iter()
+                .take(limits::HINTS)
+                .map(|hint| HintExtension {
+                    code: hint.code.to_owned(),
+                    text: limits::sentence(&hint.text),
+                })
+                .collect(),
+            extent: extent.to_owned(),
+            count,
+            since: since.map(time::rfc3339).unwrap_or_default(),
+            suppressed: event.suppressed,
+            protocol: other.map(tell::protocol_number),
+            fragment: other.is_some_and(tell::is_fragment),
+            denied_by_more: limits::policies(tell::isolating(&event.reason)).more,
+            source: (&event.source).into(),
+            destination: (&event.destination).into(),
+        }
+    }
+}
+
+impl From<&End> for EndExtension {
+    fn from(end: &End) -> Self {
+        let mut extension = Self {
+            kind: tell::kind(end).to_owned(),
+            ..Self::default()
+        };
+        match &end.who {
+            Who::Pod(pod) => {
+                extension.uid = limits::name(&pod.uid);
+                extension.node = pod.node.as_ref().map(Name::to_string).unwrap_or_default();
+                extension.labels_more = limits::labels(&pod.labels).more;
+            }
+            Who::Contested(pods) => {
+                let cut = limits::claimants(pods);
+                extension.claimants = cut.shown.into_iter().map(ToString::to_string).collect();
+                extension.claimants_more = cut.more;
+            }
+            Who::Node(node) => extension.node = node.to_string(),
+            Who::World => {}
+        }
+        extension
+    }
 }
 
 /// The field is protobuf's `Any`: any message, told apart by its `@type`. Ours is a `Struct`, which is JSON as it stands
