@@ -113,7 +113,7 @@ besides, lost: 12 events, the kernel's buffer was full
 fn json_is_the_lines_as_they_are() {
     let folder = folder();
     assert_eq!(good(netpol(&folder, "flows flows.log -o json")), SAMPLE);
-    let lines: Vec<&str> = SAMPLE.lines().collect();
+    let lines: Vec<&str> = SAMPLE.split_inclusive('\n').collect();
     // Which lines of the sample, counted from 0; number 5 tells of lost events, which are asked for node and time only.
     let rows: &[(&str, &[usize])] = &[
         ("-n batch", &[4, 5, 6, 8, 9]),
@@ -143,10 +143,7 @@ fn json_is_the_lines_as_they_are() {
     ];
     for (options, expected) in rows {
         let ran = netpol(&folder, &format!("flows flows.log -q -o json {options}"));
-        let expected: String = expected
-            .iter()
-            .map(|at| format!("{}\n", lines[*at]))
-            .collect();
+        let expected: String = expected.iter().map(|at| lines[*at]).collect();
         assert_eq!((ran.code, ran.stdout), (Some(0), expected), "{options}");
     }
 }
@@ -154,10 +151,10 @@ fn json_is_the_lines_as_they_are() {
 #[test]
 fn several_files_are_one_by_time() {
     let folder = folder();
-    let lines: Vec<&str> = SAMPLE.lines().collect();
+    let lines: Vec<&str> = SAMPLE.split_inclusive('\n').collect();
     let pick = |wanted: &dyn Fn(usize) -> bool| -> String {
         let picked = (0..lines.len()).filter(|at| wanted(*at));
-        picked.map(|at| format!("{}\n", lines[at])).collect()
+        picked.map(|at| lines[at]).collect()
     };
     write(&folder, "a", pick(&|at| at % 3 == 0));
     write(&folder, "b", pick(&|at| at % 3 == 1));

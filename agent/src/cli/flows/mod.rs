@@ -30,7 +30,7 @@ Examples:
     kubectl logs -n kube-system -l app=netpol --tail=-1 | netpol flows -o summary
   On the node, from the agent's file or socket:
     netpol flows -f /var/log/netpol/flows.log
-    netpol flows unix:/run/netpol/flows.sock --to-pod shop/db --port tcp/5432
+    netpol flows unix:/run/netpol/flows --to-pod shop/db --port tcp/5432
   The last ten drops of a policy, from the files of several nodes:
     netpol flows --policy shop/db --last 10 node-a.log node-b.log
   For other programs, the lines as they are:
