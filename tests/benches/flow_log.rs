@@ -65,7 +65,7 @@ fn measure(flows: Flows, rate: u64) {
     let taker = std::thread::spawn(move || {
         let mut taken = 0_u64;
         while let Some(message) = messages.blocking_recv() {
-            taken += u64::from(!matches!(message, Message::Counters(_)));
+            taken += u64::from(!matches!(message, Message::Reading { .. }));
         }
         taken
     });

@@ -114,7 +114,7 @@ impl Log {
     fn news(&mut self) -> Option<Message> {
         loop {
             match self.next() {
-                Some(Message::Counters(_)) => {}
+                Some(Message::Reading { .. }) => {}
                 other => return other,
             }
         }
@@ -132,7 +132,7 @@ impl Log {
         let mut messages = Vec::new();
         loop {
             match self.next() {
-                Some(Message::Counters(counters)) => {
+                Some(Message::Reading { counters, .. }) => {
                     if counters.contains(&(COUNTER.to_owned(), count)) {
                         return messages;
                     }
@@ -201,9 +201,9 @@ fn a_dropped_packet_is_told_of() {
         [
             between @ ..,
             Message::Sighting(repeats),
-            Message::Counters(counters),
+            Message::Reading { counters, .. },
         ] => {
-            assert!(between.iter().all(|m| matches!(m, Message::Counters(_))));
+            assert!(between.iter().all(|m| matches!(m, Message::Reading { .. })));
             assert!(matches!(repeats.extent, Extent::Repeats { count: 3, .. }));
             assert_eq!(counters.len(), 2);
             assert!(counters.contains(&(COUNTER.to_owned(), 5)), "{counters:?}");
@@ -296,9 +296,9 @@ fn a_flood_is_accounted_for() {
             },
             Message::Lost { count, at } => match at {
                 LostAt::KernelBuffer => ("kernel", count),
-                LostAt::AgentQueue | LostAt::Output => ("agent", count),
+                LostAt::AgentQueue | LostAt::Output | LostAt::RateLimit => ("agent", count),
             },
-            Message::Counters(_) => continue,
+            Message::Reading { .. } => continue,
             Message::Up | Message::Down(_) => panic!("{message:?}"),
         };
         *sums.entry(what).or_default() += count;

@@ -96,7 +96,7 @@ impl Outbox {
         counters: Vec<(String, u64)>,
         received: Vec<(DropPoint, u64)>,
     ) -> bool {
-        self.send(Message::Reading { counters, received }).is_ok()
+        self.send(Message::Reading { counters, received }).is_none()
     }
 
     pub(super) fn lost_in_kernel(&mut self, count: u64) {
@@ -194,7 +194,7 @@ mod tests {
         outbox.lost_in_kernel(3);
         outbox.lost_in_kernel(4);
         outbox.lost_in_queue(1);
-        outbox.tell_counters(Vec::new());
+        outbox.tell_reading(Vec::new(), Vec::new());
         for _ in 0..2 {
             assert!(matches!(receiver.try_recv(), Ok(Message::Sighting(_))));
         }
