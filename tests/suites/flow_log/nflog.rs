@@ -321,9 +321,10 @@ fn counters_of_the_table_only() {
         counters.expect("a namespace").expect("counters")
     };
     assert_eq!(read(), []);
-    let named: String = (0..COUNTERS)
+    let named: Vec<String> = (0..COUNTERS)
         .map(|n| format!("counter pod/shop/web-{n}/egress {{ packets {n} bytes 1; }}\n"))
         .collect();
+    let named = named.concat();
     let script = format!(
         "table inet netpol {{ {named} quota q {{ over 1 mbytes; }}
  }}
