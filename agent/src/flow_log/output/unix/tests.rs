@@ -137,6 +137,36 @@ fn who_is_too_slow_is_told_and_dropped_and_others_get_all() {
 }
 
 #[test]
+fn lines_longer_than_the_kernel_takes_at_once() {
+    let bench = Bench::new();
+    let long = |number: u64| format!("line {number} {}", "x".repeat(300_000));
+    let mut reader = BufReader::new(bench.connect());
+    (0..8).for_each(|number| bench.output.write(long(number)));
+    for number in 0..8 {
+        let mut text = String::new();
+        reader.read_line(&mut text).expect("a line");
+        assert!(
+            text.trim_end() == long(number),
+            "line {number} is not whole"
+        );
+    }
+    // Dropped within a line, it gets the rest of that first.
+    (8..30).for_each(|number| bench.output.write(long(number)));
+    until_written(&bench.output);
+    let text = rest(reader);
+    let lines = text.lines().map(str::to_owned).zip(8..);
+    let whole = lines
+        .take_while(|(line, number)| *line == long(*number))
+        .count();
+    assert!((1..10).contains(&whole), "{whole}");
+    // What was missing when it was overtaken: 4 MiB hold 13 of these.
+    let last: Vec<_> = text.lines().skip(whole).collect();
+    assert_eq!(last.len(), 1);
+    let (_, missing) = walk(last);
+    assert!(missing >= 14 && whole as u64 + missing <= 22, "{missing}");
+}
+
+#[test]
 fn only_so_many_readers() {
     let bench = Bench::new();
     let mut readers: Vec<_> = (0..READERS).map(|_| bench.connect()).collect();
