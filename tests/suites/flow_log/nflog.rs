@@ -231,7 +231,7 @@ fn a_packet_is_told_of_soon() {
         waits.push(start.elapsed());
     }
     waits.sort();
-    assert!(waits[5] < Duration::from_millis(60), "{waits:?}");
+    assert!(waits[5] < Duration::from_millis(150), "{waits:?}");
 }
 
 #[test]
@@ -247,26 +247,28 @@ fn what_overflows_is_counted() {
         })
     });
     let mut nflog = opened.expect("a namespace").expect("an open socket");
-    let (mut received, mut lost, mut gaps) = (0_u64, 0_u64, 0);
-    for burst in [20_000, 1, 20_000, 1] {
-        send(&netns, "127.0.0.1", "127.0.0.1", burst);
-        // Whatever the kernel gathers comes by itself; a single packet is waited for.
-        let before = received;
-        let patience = Instant::now() + PATIENCE;
-        loop {
+    let (mut sent, mut received, mut lost, mut gaps) = (0, 0, 0, 0);
+    for _ in 0..2 {
+        send(&netns, "127.0.0.1", "127.0.0.1", 20_000);
+        sent += 20_000;
+        let (start, mut quiet) = (Instant::now(), Instant::now());
+        while received + lost < sent {
             match nflog.read(|_| received += 1).expect("read") {
                 Read::Datagram(counts) => lost += counts.lost,
                 Read::Gap => gaps += 1,
-                Read::Empty if received > before => break,
-                Read::Empty => {
-                    assert!(Instant::now() < patience);
-                    std::thread::yield_now();
+                // What was lost at the end shows with a packet after it.
+                Read::Empty if quiet.elapsed() > Duration::from_millis(100) => {
+                    send(&netns, "127.0.0.1", "127.0.0.1", 1);
+                    sent += 1;
+                    quiet = Instant::now();
                 }
+                Read::Empty => std::thread::yield_now(),
             }
+            assert!(start.elapsed() < PATIENCE, "{received} + {lost} < {sent}");
         }
     }
     assert!(lost > 0 && gaps > 0, "{received} received, {gaps} gaps");
-    assert_eq!(received + lost, 40_002);
+    assert_eq!(received + lost, sent);
 }
 
 #[test]
@@ -282,7 +284,8 @@ fn a_flood_is_accounted_for() {
         send(&netns, "127.0.0.1", "127.0.0.1", 50_000);
     }
     let mut messages = log.until_counted(FLOOD);
-    // What was lost at the end shows with a packet after it.
+    // The next time it is counted, the reader has caught up. What was lost at the end shows with a packet after it.
+    messages.extend(log.until_counted(FLOOD));
     send(&netns, "127.0.0.1", "127.0.0.1", 1);
     messages.extend(log.until_counted(FLOOD + 1));
     let totals = log.reader.totals();
@@ -321,11 +324,13 @@ fn counters_of_the_table_only() {
         counters.expect("a namespace").expect("counters")
     };
     assert_eq!(read(), []);
-    let named: String = (0..COUNTERS)
-        .map(|n| format!("counter pod/shop/web-{n}/egress {{ packets {n} bytes 1; }}\n"))
+    let named: Vec<String> = (0..COUNTERS)
+        .map(|n| format!("counter pod/shop/web-{n}/egress {{ packets {n} bytes 1; }}"))
         .collect();
+    let named = named.join("\n");
     let script = format!(
-        "table inet netpol {{ {named} quota q {{ over 1 mbytes; }}
+        "table inet netpol {{ {named}
+         quota q {{ over 1 mbytes; }}
  }}
          table ip netpol {{ counter other-family {{ }}; }}
          table inet other {{ counter other-table {{ }}; }}"
@@ -381,4 +386,41 @@ fn a_reader_ends_with_its_owner() {
     drop(reader);
     while messages.blocking_recv().is_some() {}
     assert!(is_free());
+}
+
+/// This test runs itself once more as root without `CAP_NET_ADMIN`, where the group is free and yet cannot be bound.
+#[test]
+fn without_permission() {
+    const INSIDE: &str = "NETPOL_TEST_WITHOUT_NET_ADMIN";
+    if !privileged("without_permission") {
+        return;
+    }
+    if std::env::var_os(INSIDE).is_some() {
+        let netns = Netns::new("forbidden").expect("a namespace");
+        let settings = ReaderSettings {
+            nflog: nflog_settings(),
+            window: Duration::from_secs(10),
+        };
+        let started = netns.call(move || Reader::start(settings).map(drop));
+        match started.expect("a namespace") {
+            Err(error @ NflogError::NotPermitted { group: GROUP }) => {
+                assert!(!error.is_temporary(), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+        return;
+    }
+    let this = std::env::current_exe().expect("a path");
+    let output = std::process::Command::new("setpriv")
+        .args(["--inh-caps=-net_admin", "--bounding-set=-net_admin"])
+        .arg(this)
+        .args(["--exact", "nflog::without_permission"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("setpriv runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
 }

@@ -2,7 +2,7 @@
 //!
 //! Pods choose whom they send to and from which ports, so everything here is bounded. At most [`FLOWS`] flows are told apart,
 //! [`FLOWS_OF_ONE`] at one drop point, and [`POINTS`] drop points; with the tables' spare room that is
-//! [less than](MEMORY) 16 MiB. What exceeds the first two is counted in one record for each drop point
+//! [less than](MEMORY) 10 MiB. What exceeds the first two is counted in one record for each drop point
 //! ([`Extent::Others`]); what exceeds the third is lost, and counted too. A packet costs one or two look-ups in hash tables,
 //! whose keys pods cannot aim at each other (`SipHash`); windows end in the order in which they began, so that nothing is
 //! searched.

@@ -254,7 +254,7 @@ fn a_refused_sighting_is_not_lost() {
 
 #[test]
 fn memory_is_bounded() {
-    const { assert!(MEMORY < 16 << 20) };
+    const { assert!(MEMORY < 10 << 20) };
     let mut bench = Bench::new();
     let (mut told, mut lost) = (0, 0);
     for pod in 0..POINTS + 10 {
