@@ -1,3 +1,5 @@
 //! The flow log: dropped packets on their way out of the real kernel.
 
+mod accounts;
+mod ground;
 mod nflog;

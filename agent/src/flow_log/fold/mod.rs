@@ -2,80 +2,30 @@
 //!
 //! Pods choose whom they send to and from which ports, so everything here is bounded. At most [`FLOWS`] flows are told apart,
 //! [`FLOWS_OF_ONE`] at one drop point, and [`POINTS`] drop points; with the tables' spare room that is
-//! [less than](MEMORY) 16 MiB. What exceeds the first two is counted in one record for each drop point
+//! [less than](MEMORY) 10 MiB. What exceeds the first two is counted in one record for each drop point
 //! ([`Extent::Others`]); what exceeds the third is lost, and counted too. A packet costs one or two look-ups in hash tables,
 //! whose keys pods cannot aim at each other (`SipHash`); windows end in the order in which they began, so that nothing is
 //! searched.
 //!
 //! For every history: packets added = firsts + repeats + others told + lost + still folded.
 
+mod dropped;
 mod key;
+mod memory;
 #[cfg(test)]
 mod tests;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use policy_compiler::ruleset::DropPoint;
 
+use self::dropped::Counted;
+pub use self::dropped::Dropped;
 use self::key::Key;
-use super::packet::Packet;
+pub use self::memory::{FLOWS, FLOWS_OF_ONE, MEMORY, POINTS};
 use super::sighting::{Extent, Sighting};
-
-/// The most flows told apart at a time.
-pub const FLOWS: usize = 16_384;
-
-/// The most flows told apart at one drop point, so that one pod does not take all from the others.
-pub const FLOWS_OF_ONE: usize = 256;
-
-/// The most drop points at a time.
-pub const POINTS: usize = 4_096;
-
-/// Bytes that a fold takes at most.
-pub const MEMORY: usize = table_bytes::<Key, Repeats>(2 * FLOWS)
-    + table_bytes::<DropPoint, Point>(2 * POINTS)
-    + queue_bytes::<Key>(FLOWS)
-    + queue_bytes::<DropPoint>(POINTS)
-    + (FLOWS + POINTS) * size_of::<Counted>();
-
-/// The standard library's hash tables fill 7 of 8 places, have a power of two of them, and a byte of their own for each.
-/// Entries that come and go make a table grow until it has room for twice as many.
-const fn table_bytes<K, V>(capacity: usize) -> usize {
-    (capacity * 8 / 7).next_power_of_two() * (size_of::<(K, V)>() + 1)
-}
-
-const fn queue_bytes<K>(entries: usize) -> usize {
-    entries.next_power_of_two() * size_of::<(Instant, K)>()
-}
-
-/// One dropped packet as the kernel told of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dropped {
-    /// Where.
-    pub point: DropPoint,
-    /// What could be read of it.
-    pub packet: Option<Packet>,
-    /// When, by the clock on the wall.
-    pub time: SystemTime,
-    /// Index of the interface it came in by.
-    pub input: Option<u32>,
-    /// Index of the interface it would have left by.
-    pub output: Option<u32>,
-}
-
-impl Dropped {
-    fn told_as(self, extent: Extent) -> Sighting {
-        Sighting {
-            point: self.point,
-            packet: self.packet,
-            time: self.time,
-            input: self.input,
-            output: self.output,
-            extent,
-        }
-    }
-}
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,41 +63,6 @@ type Repeats = Option<Box<Counted>>;
 struct Point {
     flows: usize,
     others: Option<Box<Counted>>,
-}
-
-#[derive(Debug)]
-struct Counted {
-    count: u64,
-    since: SystemTime,
-    last: Dropped,
-}
-
-impl Counted {
-    fn add(counted: &mut Option<Box<Self>>, dropped: &Dropped) {
-        match counted {
-            Some(counted) => {
-                counted.count += 1;
-                counted.last = *dropped;
-            }
-            None => {
-                *counted = Some(Box::new(Self {
-                    count: 1,
-                    since: dropped.time,
-                    last: *dropped,
-                }));
-            }
-        }
-    }
-
-    fn as_repeats(&self) -> Sighting {
-        let (count, since) = (self.count, self.since);
-        self.last.told_as(Extent::Repeats { count, since })
-    }
-
-    fn as_others(&self) -> Sighting {
-        let (count, since) = (self.count, self.since);
-        self.last.told_as(Extent::Others { count, since })
-    }
 }
 
 impl Fold {

@@ -159,11 +159,11 @@ impl Worker {
                 (self.nflog, self.down) = (Some(nflog), None);
                 self.outbox.tell_state(Message::Up);
             }
-            Err(error) => self.is_down(error),
+            Err(error) => self.went_down(error),
         }
     }
 
-    fn is_down(&mut self, error: NflogError) {
+    fn went_down(&mut self, error: NflogError) {
         self.nflog = None;
         let reason = error.to_string();
         if self.down.as_ref() != Some(&reason) {
@@ -237,7 +237,7 @@ impl Worker {
                 Ok(Read::Gap) => {}
                 Ok(Read::Empty) => return,
                 Err(error) => {
-                    self.is_down(error);
+                    self.went_down(error);
                     return;
                 }
             }

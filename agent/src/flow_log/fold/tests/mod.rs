@@ -1,12 +1,14 @@
-use std::collections::BTreeMap;
+mod histories;
+mod memory;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::UNIX_EPOCH;
 
 use policy_compiler::model::{Direction, ObjectKey};
 use policy_compiler::ruleset::{DropOf, PodId};
-use proptest::prelude::*;
 
 use super::*;
+use crate::flow_log::packet::Packet;
 use crate::flow_log::packet::PacketTransport;
 
 const WINDOW: Duration = Duration::from_secs(10);
@@ -250,125 +252,4 @@ fn a_refused_sighting_is_not_lost() {
     bench.add(&packet(2, 18), 18);
     bench.add(&packet(2, 18), 18);
     assert_eq!(bench.fold.drain(|_| false), 2);
-}
-
-#[test]
-fn memory_is_bounded() {
-    const { assert!(MEMORY < 16 << 20) };
-    let mut bench = Bench::new();
-    let (mut told, mut lost) = (0, 0);
-    for pod in 0..POINTS + 10 {
-        for port in 0..5 {
-            match bench.add(
-                &dropped(point(pod, Direction::Egress), 1, 1, udp(port), 0),
-                0,
-            ) {
-                Added::Told => told += 1,
-                Added::Folded => {}
-                Added::Lost => lost += 1,
-            }
-        }
-        bench.told.clear();
-    }
-    assert_eq!((told, lost), (FLOWS, 50));
-    let fold = &bench.fold;
-    assert_eq!((fold.flows.len(), fold.points.len()), (FLOWS, POINTS));
-    assert!(bytes_taken(fold) <= MEMORY);
-}
-
-/// Without what is behind boxes, which are never more than flows and points.
-fn bytes_taken(fold: &Fold) -> usize {
-    table_bytes::<Key, Repeats>(fold.flows.capacity())
-        + table_bytes::<DropPoint, Point>(fold.points.capacity())
-        + fold.flows_due.capacity() * size_of::<(Instant, Key)>()
-        + fold.others_due.capacity() * size_of::<(Instant, DropPoint)>()
-        + (fold.flows.len() + fold.points.len()) * size_of::<Counted>()
-}
-
-#[test]
-fn memory_is_bounded_while_flows_come_and_go() {
-    let points: Vec<DropPoint> = (0..200).map(|pod| point(pod, Direction::Ingress)).collect();
-    let mut bench = Bench::new();
-    let mut most = 0;
-    for second in 0..200 {
-        for (peer, at) in (0..20).flat_map(|n| points.iter().map(move |at| (n, at))) {
-            let from = u16::try_from(second * 20 + peer).unwrap_or_default();
-            bench.add(&dropped(*at, from, 1, udp(1), 0), second);
-        }
-        most = most.max(bench.fold.flows.len());
-        bench.until(second);
-        assert!(bytes_taken(&bench.fold) <= MEMORY, "{second}");
-    }
-    assert_eq!(most, FLOWS);
-}
-
-/// One step of a history: a packet of one of few flows, or time that passes while the taker takes or refuses.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Packet { pod: usize, from: u16, port: u16 },
-    Scan { pod: usize, ports: u16 },
-    Wait { seconds: u64, accepts: bool },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        8 => (0..3_usize, 0..3_u16, 0..3_u16).prop_map(|(pod, from, port)| Step::Packet { pod, from, port }),
-        1 => (0..3_usize, 200..400_u16).prop_map(|(pod, ports)| Step::Scan { pod, ports }),
-        2 => (0..15_u64, prop::bool::weighted(0.8)).prop_map(|(seconds, accepts)| Step::Wait { seconds, accepts }),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_packet_is_accounted_for(steps in prop::collection::vec(step(), 0..80), accepts_last in any::<bool>()) {
-        let mut bench = Bench::new();
-        let mut told = Vec::new();
-        let mut added: BTreeMap<DropPoint, u64> = BTreeMap::new();
-        let mut second = 0;
-        for step in steps {
-            let packets: Vec<Dropped> = match step {
-                Step::Packet { pod, from, port } => {
-                    vec![dropped(point(pod, Direction::Ingress), from, 1, udp(port), second)]
-                }
-                Step::Scan { pod, ports } => (0..ports)
-                    .map(|port| dropped(point(pod, Direction::Ingress), 9, 1, udp(port), second))
-                    .collect(),
-                Step::Wait { seconds, accepts } => {
-                    second += seconds;
-                    bench.accepts = accepts;
-                    told.extend(bench.until(second));
-                    vec![]
-                }
-            };
-            for packet in packets {
-                prop_assert_ne!(bench.add(&packet, second), Added::Lost);
-                *added.entry(packet.point).or_default() += 1;
-            }
-        }
-        told.append(&mut bench.told);
-        let refused = bench.fold.drain(|sighting| {
-            if accepts_last {
-                told.push(sighting);
-            }
-            accepts_last
-        });
-        prop_assert!(bench.fold.flows.is_empty() && bench.fold.points.is_empty());
-        let mut accounted: BTreeMap<DropPoint, u64> = BTreeMap::new();
-        for sighting in told {
-            let (count, since) = match sighting.extent {
-                Extent::First => (1, sighting.time),
-                Extent::Repeats { count, since } | Extent::Others { count, since } => (count, since),
-            };
-            prop_assert!(count > 0 && since <= sighting.time);
-            *accounted.entry(sighting.point).or_default() += count;
-        }
-        if accepts_last {
-            prop_assert_eq!(refused, 0);
-            prop_assert_eq!(accounted, added);
-        } else {
-            prop_assert_eq!(accounted.values().sum::<u64>() + refused, added.values().sum::<u64>());
-        }
-    }
 }
