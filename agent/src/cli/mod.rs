@@ -6,6 +6,8 @@ mod compile;
 mod duration;
 mod endpoint;
 mod explain;
+mod flow_log;
+mod flows;
 mod input;
 mod log;
 mod summary;
@@ -27,7 +29,9 @@ Examples:
     netpol explain -f shop.yaml --from shop/web --to shop/db --port tcp/5432
   Enforce on this node (as root), and undo it:
     netpol agent --node-name node-a --kubeconfig /etc/netpol/kubeconfig
-    netpol cleanup";
+    netpol cleanup
+  Who was dropped, by which policies, and which rule came nearest:
+    netpol flows -f /var/log/netpol/flows.log";
 
 /// Kubernetes NetworkPolicy by nftables: enforces it on a node, shows the rules, explains verdicts.
 #[derive(Debug, Parser)]
@@ -41,6 +45,7 @@ struct Cli {
 enum Command {
     Compile(compile::Compile),
     Explain(explain::Explain),
+    Flows(flows::Flows),
     Agent(agent::Agent),
     Cleanup(cleanup::Cleanup),
 }
@@ -97,11 +102,12 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    /// What goes to standard output. Nothing is printed before it is complete.
+    /// What goes to standard output. Nothing is printed before it is complete, except flows, which may have no end.
     async fn run(self) -> Result<String, Failure> {
         match self {
             Self::Compile(compile) => compile.run().await,
             Self::Explain(explain) => explain.run().await,
+            Self::Flows(flows) => flows.run().await.map(|()| String::new()),
             Self::Agent(agent) => agent.run().await.map(|()| String::new()),
             Self::Cleanup(cleanup) => cleanup.run().await,
         }

@@ -1,0 +1,116 @@
+//! Several logs in the order of time.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc;
+
+use super::ReadingError;
+use super::source::{self, Entry, Input, Message};
+
+/// All logs as one. Each is taken to be in the order of time, as it was written; in memory is only what comes next.
+#[derive(Debug)]
+pub struct Merge {
+    sources: Vec<Source>,
+    /// The end of what was there when reading began has been told.
+    caught_up: bool,
+    others: u64,
+}
+
+#[derive(Debug)]
+struct Source {
+    /// `None` once it has ended.
+    messages: Option<mpsc::Receiver<Message>>,
+    /// Others have to wait for it: what it gives next may be older than what they have.
+    behind: bool,
+    entries: VecDeque<Entry>,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Item {
+    /// A line.
+    Entry(Entry),
+    /// All that was there when reading began has been told. Comes once; what comes later is in the order of arrival.
+    CaughtUp,
+    /// Words for the user.
+    Note(String),
+}
+
+impl Merge {
+    /// Opens all logs; when one cannot be, none is read. With `follow` the ends of files are waited at for more.
+    pub fn open(inputs: &[Input], follow: bool) -> Result<Self, ReadingError> {
+        let mut sources = Vec::new();
+        for input in inputs {
+            // The old part of a log that is a stream cannot be told from the new, and others do not wait for it.
+            let live = matches!(input, Input::Socket(_)) || (follow && *input == Input::Stdin);
+            sources.push(Source {
+                messages: Some(source::start(input.clone(), follow)?),
+                behind: !live,
+                entries: VecDeque::new(),
+            });
+        }
+        Ok(Self {
+            sources,
+            caught_up: false,
+            others: 0,
+        })
+    }
+
+    /// Lines so far that are not of a flow log.
+    pub fn other_lines(&self) -> u64 {
+        self.others
+    }
+
+    /// The next item; `None` when all logs have ended. May be dropped while it waits; nothing is lost.
+    pub async fn next(&mut self) -> Result<Option<Item>, ReadingError> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Item>, ReadingError>> {
+        for source in &mut self.sources {
+            while source.entries.is_empty()
+                && let Some(messages) = &mut source.messages
+                && let Poll::Ready(message) = messages.poll_recv(context)
+            {
+                match message {
+                    None => {
+                        source.messages = None;
+                        source.behind = false;
+                    }
+                    Some(Message::Batch(batch)) => {
+                        self.others += batch.others;
+                        source.entries.extend(batch.entries);
+                    }
+                    Some(Message::CaughtUp) => source.behind = false,
+                    Some(Message::Note(note)) => return Poll::Ready(Ok(Some(Item::Note(note)))),
+                    Some(Message::Failed(error)) => return Poll::Ready(Err(error)),
+                }
+            }
+        }
+        if self
+            .sources
+            .iter()
+            .any(|source| source.behind && source.entries.is_empty())
+        {
+            return Poll::Pending;
+        }
+        let with_entries = self
+            .sources
+            .iter_mut()
+            .filter(|source| !source.entries.is_empty());
+        // Of equal times the first log's comes first.
+        let earliest = with_entries
+            .min_by_key(|source| source.entries.front().map(|entry| entry.record.time()));
+        if let Some(entry) = earliest.and_then(|source| source.entries.pop_front()) {
+            return Poll::Ready(Ok(Some(Item::Entry(entry))));
+        }
+        if !std::mem::replace(&mut self.caught_up, true) {
+            return Poll::Ready(Ok(Some(Item::CaughtUp)));
+        }
+        if self.sources.iter().all(|source| source.messages.is_none()) {
+            return Poll::Ready(Ok(None));
+        }
+        Poll::Pending
+    }
+}
