@@ -59,8 +59,9 @@ pub(super) fn why(event: &FlowEvent) -> String {
         Reason::LinkLocal => "no policy can allow link-local addresses",
         Reason::Changed => "policies, labels or addresses had just changed",
         Reason::Mismatch { verdict } => {
-            // It has a line for each side.
-            let lines: Vec<_> = verdict.lines().map(str::trim).collect();
+            // It has a line for each side, indented and aligned.
+            let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+            let lines: Vec<_> = verdict.lines().map(words).collect();
             let text = format!("the policies do not forbid it: {}", lines.join(" | "));
             return limits::sentence(&text);
         }
