@@ -20,6 +20,8 @@ mod live;
 mod node_ports;
 #[path = "packets/rows.rs"]
 mod rows;
+#[path = "packets/told.rs"]
+mod told;
 #[path = "packets/tricks.rs"]
 mod tricks;
 #[path = "packets/world.rs"]

@@ -109,12 +109,16 @@ impl Agent {
         let mut stop = pin!(stop_signal()?);
         let started = tokio::select! {
             biased;
-            signal = &mut stop => return Ok(stopped(signal)),
+            signal = &mut stop => {
+                tell_stop(signal);
+                return Ok(());
+            }
             started = self.start(&node) => started?,
         };
         let (source, dataplane, enforcement) = started;
         let signal = enforce(source, dataplane, enforcement, stop).await?;
-        Ok(stopped(signal))
+        tell_stop(signal);
+        Ok(())
     }
 
     async fn start(
@@ -187,7 +191,7 @@ impl Agent {
     }
 }
 
-fn stopped(signal: &'static str) {
+fn tell_stop(signal: &'static str) {
     info!(
         signal,
         "stopped; the rules stay in the kernel (`netpol cleanup` removes them)"

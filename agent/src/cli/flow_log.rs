@@ -20,7 +20,7 @@ const BURST_SECONDS: u32 = 5;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Flow log")]
 pub(super) struct FlowLogArguments {
-    /// Where dropped flows are told: stdout, file:PATH, unix:PATH (a socket for many readers) or off
+    /// Where dropped flows are told: stdout, `file:PATH`, `unix:PATH` (a socket for many readers) or off
     #[arg(long, value_name = "WHERE", default_value = "stdout")]
     flow_log: Destination,
 

@@ -2,6 +2,7 @@
 
 mod compile;
 mod explain;
+mod flows;
 mod usage;
 
 use std::io::Write;

@@ -83,6 +83,8 @@ pub struct Agent {
     node: String,
     child: Child,
     log: PathBuf,
+    /// The file of its flow log, unless its arguments say something else.
+    flows: PathBuf,
 }
 
 impl Agent {
@@ -93,6 +95,11 @@ impl Agent {
         arguments: &[String],
         log: PathBuf,
     ) -> Result<Self, LabError> {
+        let flows = log.with_extension("flows");
+        let flow_log = format!("--flow-log=file:{}", flows.display());
+        let is_given = arguments
+            .iter()
+            .any(|a| a.split('=').next() == Some("--flow-log"));
         let binary = netpol_binary()?;
         let output = File::options()
             .create(true)
@@ -115,6 +122,7 @@ impl Agent {
                 &AGENT_LISTEN.to_string(),
             ])
             .args(arguments)
+            .args(Some(flow_log).filter(|_| !is_given))
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors);
@@ -125,12 +133,23 @@ impl Agent {
             node: node.to_owned(),
             child,
             log,
+            flows,
         })
     }
 
     /// What it has printed so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What it has told of drops so far, one line each.
+    pub fn flow_lines(&self) -> String {
+        std::fs::read_to_string(&self.flows).unwrap_or_default()
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until it has written `words`.
@@ -161,7 +180,7 @@ impl Agent {
     }
 
     /// Sends a signal and waits for the end.
-    pub(super) fn stop(mut self, signal: Signal) -> Result<ExitStatus, LabError> {
+    pub(super) fn stop(&mut self, signal: Signal) -> Result<ExitStatus, LabError> {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
         kill(pid, signal)
             .map_err(|error| self.failure(format!("cannot send {signal}: {error}")))?;

@@ -41,11 +41,22 @@ impl Lab {
 
     /// Ends the agent of a node by a signal and returns how it ended.
     pub fn stop_agent(&mut self, node: &str, signal: Signal) -> Result<ExitStatus, LabError> {
-        let agent = self
+        self.stop_agent_with_flows(node, signal)
+            .map(|(status, _)| status)
+    }
+
+    /// Ends the agent of a node by a signal; returns how it ended and all that it told of drops.
+    pub fn stop_agent_with_flows(
+        &mut self,
+        node: &str,
+        signal: Signal,
+    ) -> Result<(ExitStatus, String), LabError> {
+        let mut agent = self
             .agents
             .remove(node)
             .ok_or_else(|| LabError::NoSuchPlace(format!("agent on {node}")))?;
-        agent.stop(signal)
+        let status = agent.stop(signal)?;
+        Ok((status, agent.flow_lines()))
     }
 
     /// The agent of a node.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use crate::told;
 use netpol_tests::fixture::{self, Attempt, Expected, Fixture, Row};
 use netpol_tests::lab::{
     Expect, Lab, NODES, Outcome, Place, Probe, Topology, Transport, privileged,
@@ -115,8 +116,11 @@ fn mismatches(topology: Topology, fixture: &Fixture) -> Vec<String> {
     }
     if !wrong.is_empty() {
         wrong.push(chains(&lab, &involved));
+        return wrong;
     }
-    wrong
+    let denied = tries.iter().filter(|t| t.row.expected == Expected::Deny);
+    let denied: Vec<&Attempt> = denied.map(|t| t.attempt).collect();
+    told::mismatches(&mut lab, fixture, &denied)
 }
 
 fn enforce(lab: &mut Lab, fixture: &Fixture) {

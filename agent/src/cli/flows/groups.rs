@@ -1,5 +1,6 @@
 //! Who is blocked by what: flows counted by workloads, port and policies, in bounded memory.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -63,7 +64,7 @@ pub(super) struct Group {
 /// All flows so far.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    groups: BTreeMap<Key, Group>,
+    known: BTreeMap<Key, Group>,
     /// What found no place among [`MOST_GROUPS`].
     pub(super) others: Group,
     outside: BTreeSet<IpAddr>,
@@ -92,16 +93,16 @@ impl Groups {
 
     /// The groups, those with most packets first.
     pub(super) fn ranked(&self) -> Vec<(&Key, &Group)> {
-        let mut all: Vec<_> = self.groups.iter().collect();
-        all.sort_by(|(_, a), (_, b)| b.packets.cmp(&a.packets));
+        let mut all: Vec<_> = self.known.iter().collect();
+        all.sort_by_key(|(_, group)| Reverse(group.packets));
         all
     }
 
     fn insert(&mut self, key: Key, group: Group) {
-        if let Some(known) = self.groups.get_mut(&key) {
-            known.merge(group);
-        } else if self.groups.len() < MOST_GROUPS {
-            self.groups.insert(key, group);
+        if let Some(same) = self.known.get_mut(&key) {
+            same.merge(group);
+        } else if self.known.len() < MOST_GROUPS {
+            self.known.insert(key, group);
         } else {
             self.others.merge(group);
         }
@@ -110,7 +111,7 @@ impl Groups {
     fn count_by_network(&mut self) {
         self.by_network = true;
         self.outside = BTreeSet::new();
-        for (key, group) in std::mem::take(&mut self.groups) {
+        for (key, group) in std::mem::take(&mut self.known) {
             self.insert(key.by_network(), group);
         }
     }
@@ -226,3 +227,6 @@ fn shortened(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ Examples:
     kubectl logs -n kube-system -l app=netpol --tail=-1 | netpol flows -o summary
   On the node, from the agent's file or socket:
     netpol flows -f /var/log/netpol/flows.log
-    netpol flows unix:/run/netpol/flows.sock --to-pod shop/db --port tcp/5432
+    netpol flows unix:/run/netpol/flows --to-pod shop/db --port tcp/5432
   The last ten drops of a policy, from the files of several nodes:
     netpol flows --policy shop/db --last 10 node-a.log node-b.log
   For other programs, the lines as they are:
@@ -66,7 +66,7 @@ pub(super) struct Flows {
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
 
-    /// Colours: auto is for a terminal if the variable NO_COLOR is not set
+    /// When there are colours
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     color: Color,
 
@@ -114,7 +114,7 @@ struct Wanted {
     #[arg(long = "workload", value_name = "KIND/NAME", value_parser = arguments::workload)]
     workloads: Vec<WorkloadName>,
 
-    /// Either end has this address, or one in this network: 10.0.0.1, 192.0.2.0/24, fd00::/8
+    /// Either end has this address, or one in this network: 10.0.0.1, 192.0.2.0/24
     #[arg(long = "ip", value_name = "CIDR", value_parser = arguments::network)]
     blocks: Vec<IpBlock>,
 

@@ -1,6 +1,7 @@
 //! Colours, and how wide the terminal is.
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{IsTerminal, Stdout};
 
 use clap::ValueEnum;
@@ -8,13 +9,25 @@ use clap::ValueEnum;
 /// When there are colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
-    /// In a terminal, unless NO_COLOR is set
+    #[value(help = "In a terminal, unless NO_COLOR is set")]
     #[default]
     Auto,
     /// Everywhere
     Always,
     /// Nowhere
     Never,
+}
+
+impl Color {
+    fn is_wanted(self, terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+        let forbidden = || variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let incapable = || variable("TERM").is_some_and(|value| value == "dumb");
+        match self {
+            Self::Auto => terminal && !forbidden() && !incapable(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
 }
 
 /// How text may look.
@@ -38,15 +51,8 @@ pub(super) enum Role {
 
 impl Style {
     pub(super) fn new(color: Color, stdout: &Stdout) -> Self {
-        let terminal = stdout.is_terminal();
-        let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
-            color: match color {
-                Color::Auto => terminal && !set("NO_COLOR") && !dumb,
-                Color::Always => true,
-                Color::Never => false,
-            },
+            color: color.is_wanted(stdout.is_terminal(), |name| env::var_os(name)),
             width: terminal_size::terminal_size_of(stdout)
                 .map(|(width, _)| usize::from(width.0))
                 .filter(|width| *width > 0),
@@ -152,6 +158,26 @@ mod tests {
             width,
             right,
             role: Role::Policy,
+        }
+    }
+
+    #[test]
+    fn when_there_are_colours() {
+        let rows = [
+            (Color::Auto, true, "TERM=xterm", true),
+            (Color::Auto, false, "TERM=xterm", false),
+            (Color::Auto, true, "TERM=dumb", false),
+            (Color::Auto, true, "NO_COLOR=1", false),
+            (Color::Auto, true, "NO_COLOR=", true),
+            (Color::Always, false, "NO_COLOR=1", true),
+            (Color::Never, true, "TERM=xterm", false),
+        ];
+        for (color, terminal, variable, expected) in rows {
+            let (name, value) = variable.split_once('=').expect("a variable");
+            let wanted = color.is_wanted(terminal, |asked| {
+                (asked == name).then(|| OsString::from(value))
+            });
+            assert_eq!(wanted, expected, "{color:?} {terminal} {variable}");
         }
     }
 

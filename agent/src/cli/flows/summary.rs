@@ -1,6 +1,7 @@
 //! `netpol flows -o summary`
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use k8s_openapi::jiff::Timestamp;
@@ -122,11 +123,12 @@ impl Summary {
             words::count(groups as u64, "group"),
         )];
         if let (Some(first), Some(last)) = (self.first, self.total.last) {
-            lines[0] += &format!(", from {first:.0} to {last:.0}");
+            let _ = write!(lines[0], ", from {first:.0} to {last:.0}");
         }
         if shown < groups {
             lines.push(format!(
-                "shown: the {shown} groups with most packets (--top)"
+                "shown: the {} with most packets (--top)",
+                words::count(shown as u64, "group")
             ));
         }
         if self.groups.by_network {
@@ -188,9 +190,15 @@ impl View for Summary {
 }
 
 fn cells(key: &Key, group: &Group) -> [String; 8] {
+    let various = [&key.source, &key.destination].contains(&&Peer::Various);
     [
         group.packets.to_string(),
-        group.flows.to_string(),
+        if various {
+            "many".to_owned()
+        } else {
+            // Of a flow that began before, there are only repeats.
+            group.flows.max(1).to_string()
+        },
         group
             .last
             .map_or_else(|| "-".to_owned(), |time| format!("{time:.0}")),
@@ -198,9 +206,7 @@ fn cells(key: &Key, group: &Group) -> [String; 8] {
         peer(&key.source),
         peer(&key.destination),
         match key.transport {
-            None if [&key.source, &key.destination].contains(&&Peer::Various) => {
-                "various".to_owned()
-            }
+            None if various => "various".to_owned(),
             transport => words::transport(transport),
         },
         words::policies(key.verdict, &key.policies, key.policies_more),

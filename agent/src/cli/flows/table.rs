@@ -36,10 +36,12 @@ pub(super) struct Table {
 }
 
 #[derive(Debug)]
-struct Row {
-    /// `None` if the notes are all there is.
-    cells: Option<[String; 7]>,
-    notes: Vec<(Role, String)>,
+enum Row {
+    Flow {
+        cells: [String; 7],
+        notes: Vec<(Role, String)>,
+    },
+    Lost(String),
 }
 
 impl Table {
@@ -82,7 +84,10 @@ impl View for Table {
 
     fn flush(&mut self, out: &mut dyn Write) -> io::Result<()> {
         let rows = std::mem::take(&mut self.rows);
-        for cells in rows.iter().filter_map(|row| row.cells.as_ref()) {
+        for row in &rows {
+            let Row::Flow { cells, .. } = row else {
+                continue;
+            };
             for (width, cell) in self.widths.iter_mut().zip(cells) {
                 let length = cell.chars().count();
                 if length <= WIDEST {
@@ -94,13 +99,16 @@ impl View for Table {
             out.write_all(self.line(HEADER, true).as_bytes())?;
         }
         for row in &rows {
-            if let Some(cells) = &row.cells {
-                out.write_all(
-                    self.line(cells.each_ref().map(String::as_str), false)
-                        .as_bytes(),
-                )?;
-            }
-            for (role, note) in &row.notes {
+            let (cells, notes) = match row {
+                Row::Flow { cells, notes } => (cells, notes),
+                Row::Lost(text) => {
+                    writeln!(out, "{}", self.style.paint(Role::Alarm, text))?;
+                    continue;
+                }
+            };
+            let cells = cells.each_ref().map(String::as_str);
+            out.write_all(self.line(cells, false).as_bytes())?;
+            for (role, note) in notes {
                 out.write_all(self.style.note(*role, note).as_bytes())?;
             }
         }
@@ -116,13 +124,7 @@ impl Row {
     fn new(record: &Record) -> Self {
         match record {
             Record::Flow(flow) => Self::of_flow(flow),
-            Record::Lost(lost) => Self {
-                cells: None,
-                notes: vec![(
-                    Role::Alarm,
-                    format!("{} {}", time(lost.time), words::lost(lost)),
-                )],
-            },
+            Record::Lost(lost) => Self::Lost(format!("{}  {}", time(lost.time), words::lost(lost))),
         }
     }
 
@@ -163,10 +165,7 @@ impl Row {
         }
         notes.extend(words::reason(flow).map(|text| (Role::Reason, text)));
         notes.extend(words::hints(flow).map(|text| (Role::Hint, format!("hint: {text}"))));
-        Self {
-            cells: Some(cells),
-            notes,
-        }
+        Self::Flow { cells, notes }
     }
 }
 

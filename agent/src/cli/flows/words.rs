@@ -88,8 +88,7 @@ pub(super) fn reason(flow: &FlowRecord) -> Option<String> {
         "contested" => {
             let ends = [&flow.source, &flow.destination];
             let of = ends.into_iter().find(|end| !end.claimants.is_empty());
-            let claimants =
-                of.map_or_else(|| "several pods".to_owned(), |end| end.claimants.join(", "));
+            let claimants = of.map_or_else(|| "several pods".to_owned(), claimants);
             format!("the address is claimed by {claimants}, and policies isolate one of them")
         }
         "link-local" => "no policy can judge link-local addresses".to_owned(),
@@ -107,6 +106,14 @@ pub(super) fn reason(flow: &FlowRecord) -> Option<String> {
         _ => return None,
     };
     Some(printable(&text))
+}
+
+fn claimants(end: &End) -> String {
+    let mut names = end.claimants.clone();
+    if end.claimants_more > 0 {
+        names.push(format!("{} more", end.claimants_more));
+    }
+    names.join(", ")
 }
 
 fn no_rule(own: &Extensions) -> String {

@@ -6,12 +6,12 @@ use netlink_packet_core::{DefaultNla, NLM_F_DUMP, NLM_F_DUMP_INTR, NetlinkBuffer
 use nix::libc;
 
 use super::NflogError;
-use super::request::{Channel, DONE, Messages, PATIENCE, answer};
+use super::request::{Channel, Messages, NFTABLES, PATIENCE, answer, kind};
 
-/// `NFNL_SUBSYS_NFTABLES` and `NFT_MSG_GETOBJ`
-const GET_OBJECT: u16 = (10 << 8) | 19;
-/// `NFNL_SUBSYS_NFTABLES` and `NFT_MSG_NEWOBJ`
-const OBJECT: u16 = (10 << 8) | 18;
+/// `NFT_MSG_GETOBJ`
+const GET_OBJECT: u16 = kind(NFTABLES, 19);
+/// `NFT_MSG_NEWOBJ`
+const OBJECT: u16 = kind(NFTABLES, 18);
 /// `NFPROTO_INET`
 const INET: u8 = 1;
 /// `NFT_OBJECT_COUNTER`
@@ -100,10 +100,7 @@ impl Counters {
                         return Ok(Some(Vec::new()));
                     }
                     Some(Err(source)) => return Err(NflogError::refused(READING, source)),
-                    Some(Ok(())) => {}
-                    None if message.message_type() == DONE => {
-                        return Ok(is_whole.then_some(counters));
-                    }
+                    Some(Ok(())) => return Ok(is_whole.then_some(counters)),
                     None if message.message_type() == OBJECT => counters.extend(counter(&message)),
                     None => {}
                 }

@@ -5,21 +5,21 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
-use netlink_packet_core::{DefaultNla, NLM_F_ACK};
+use netlink_packet_core::{DefaultNla, NLM_F_ACK, Nla};
 use netlink_packet_netfilter::nflog::{ConfigCmd, ConfigFlags, ConfigMode, ConfigNla, Timeout};
 use nix::libc;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 use super::NflogError;
 use super::decode::{Counts, Decoder};
-use super::request::{Channel, Messages, PATIENCE, answer};
+use super::request::{Channel, LOG, Messages, NFTABLES, PATIENCE, answer, kind};
 use crate::flow_log::fold::Dropped;
 
-/// `NFNL_SUBSYS_ULOG` and `NFULNL_MSG_CONFIG`
-const CONFIG: u16 = (4 << 8) | 1;
+/// `NFULNL_MSG_CONFIG`
+const CONFIG: u16 = kind(LOG, 1);
 
-/// `NFNL_SUBSYS_NFTABLES` and `NFT_MSG_GETGEN`
-const GET_GENERATION: u16 = (10 << 8) | 16;
+/// `NFT_MSG_GETGEN`
+const GET_GENERATION: u16 = kind(NFTABLES, 16);
 
 /// Packets wait in the kernel at most so long for others to come along.
 const KERNEL_WAIT: Duration = Duration::from_millis(30);
@@ -128,12 +128,7 @@ impl Nflog {
     }
 
     /// Sends a request and waits for the answer; packets that come before are kept.
-    fn ask(
-        &mut self,
-        kind: u16,
-        resource: u16,
-        attributes: &[impl netlink_packet_core::Nla],
-    ) -> Result<(), NflogError> {
+    fn ask(&mut self, kind: u16, resource: u16, attributes: &[impl Nla]) -> Result<(), NflogError> {
         const ASKING: &str = "asking netfilter for an NFLOG group";
         let sequence = self
             .channel

@@ -81,7 +81,7 @@ impl Outbox {
 
     /// Says whether there was room.
     pub(super) fn tell(&self, sighting: Sighting) -> bool {
-        self.send(Message::Sighting(sighting)).is_ok()
+        self.send(Message::Sighting(sighting)).is_none()
     }
 
     /// [`Message::Up`] or [`Message::Down`]; the next one takes its place if there is no room before.
@@ -96,7 +96,7 @@ impl Outbox {
         counters: Vec<(String, u64)>,
         received: Vec<(DropPoint, u64)>,
     ) -> bool {
-        self.send(Message::Reading { counters, received }).is_ok()
+        self.send(Message::Reading { counters, received }).is_none()
     }
 
     pub(super) fn lost_in_kernel(&mut self, count: u64) {
@@ -112,7 +112,7 @@ impl Outbox {
     /// Tells the state and what was lost, as far as there is room.
     pub(super) fn tell_what_waits(&mut self) {
         if let Some(state) = self.state.take() {
-            self.state = self.send(state).err();
+            self.state = self.send(state);
         }
         let in_kernel = self.tell_lost(self.lost_in_kernel, LostAt::KernelBuffer);
         let in_queue = self.tell_lost(self.lost_in_queue, LostAt::AgentQueue);
@@ -122,7 +122,7 @@ impl Outbox {
 
     /// Returns how many have been told.
     fn tell_lost(&self, count: u64, at: LostAt) -> u64 {
-        if count > 0 && self.send(Message::Lost { count, at }).is_ok() {
+        if count > 0 && self.send(Message::Lost { count, at }).is_none() {
             count
         } else {
             0
@@ -130,24 +130,110 @@ impl Outbox {
     }
 
     /// Gives the message back if there is no room or nobody to take it.
-    fn send(&self, mut message: Message) -> Result<(), Message> {
+    fn send(&self, mut message: Message) -> Option<Message> {
         loop {
             let sent = self.sender.try_send(message);
             let depth = self.sender.max_capacity() - self.sender.capacity();
             let depth = u64::try_from(depth).unwrap_or(u64::MAX);
             self.totals.queue_depth.store(depth, Ordering::Relaxed);
             message = match sent {
-                Ok(()) => return Ok(()),
-                Err(TrySendError::Closed(message)) => return Err(message),
+                Ok(()) => return None,
+                Err(TrySendError::Closed(message)) => return Some(message),
                 Err(TrySendError::Full(message)) => message,
             };
             if self
                 .deadline
                 .is_none_or(|deadline| Instant::now() > deadline)
             {
-                return Err(message);
+                return Some(message);
             }
             std::thread::sleep(RETRY);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use policy_compiler::model::Direction;
+    use policy_compiler::ruleset::{DropOf, DropPoint};
+    use tokio::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+    use crate::flow_log::sighting::Extent;
+
+    fn sighting() -> Sighting {
+        Sighting {
+            point: DropPoint {
+                direction: Direction::Ingress,
+                of: DropOf::LinkLocal,
+            },
+            packet: None,
+            time: SystemTime::UNIX_EPOCH,
+            input: None,
+            output: None,
+            extent: Extent::First,
+        }
+    }
+
+    fn outbox(room: usize) -> (Outbox, Receiver<Message>, Arc<ReaderTotals>) {
+        let (sender, receiver) = channel(room);
+        let totals = Arc::new(ReaderTotals::default());
+        (Outbox::new(sender, Arc::clone(&totals)), receiver, totals)
+    }
+
+    #[test]
+    fn what_finds_no_room_is_told_later() {
+        let (mut outbox, mut receiver, totals) = outbox(2);
+        assert!(outbox.tell(sighting()) && outbox.tell(sighting()));
+        assert!(!outbox.tell(sighting()));
+        assert_eq!(totals.queue_depth(), 2);
+        outbox.tell_state(Message::Down(NflogError::Busy { group: 1 }));
+        outbox.tell_state(Message::Up);
+        outbox.lost_in_kernel(3);
+        outbox.lost_in_kernel(4);
+        outbox.lost_in_queue(1);
+        outbox.tell_reading(Vec::new(), Vec::new());
+        for _ in 0..2 {
+            assert!(matches!(receiver.try_recv(), Ok(Message::Sighting(_))));
+        }
+        // The older state and the counters are out of date by now.
+        outbox.tell_what_waits();
+        assert!(matches!(receiver.try_recv(), Ok(Message::Up)));
+        let lost = |message| match message {
+            Ok(Message::Lost { count, at }) => (count, at),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(lost(receiver.try_recv()), (7, LostAt::KernelBuffer));
+        outbox.tell_what_waits();
+        assert_eq!(lost(receiver.try_recv()), (1, LostAt::AgentQueue));
+        outbox.tell_what_waits();
+        assert!(receiver.try_recv().is_err());
+        assert_eq!((totals.lost_in_kernel(), totals.lost_in_queue()), (7, 1));
+    }
+
+    #[test]
+    fn the_last_messages_wait_for_room() {
+        let (mut outbox, mut receiver, _) = outbox(1);
+        outbox.be_patient();
+        let taker = std::thread::spawn(move || {
+            let mut taken = 0;
+            while receiver.blocking_recv().is_some() {
+                taken += 1;
+            }
+            taken
+        });
+        let told = (0..100).filter(|_| outbox.tell(sighting())).count();
+        drop(outbox);
+        assert_eq!((told, taker.join().ok()), (100, Some(100)));
+    }
+
+    #[test]
+    fn nobody_listens() {
+        let (mut outbox, receiver, _) = outbox(1);
+        drop(receiver);
+        outbox.be_patient();
+        assert!(outbox.is_closed() && !outbox.tell(sighting()));
     }
 }

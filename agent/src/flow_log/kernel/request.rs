@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use netlink_packet_core::{Emitable, NLM_F_REQUEST, NetlinkBuffer, Nla, parse_i32};
 use netlink_sys::{Socket, SocketAddr};
-use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How long the kernel may take to answer. It does so before the request returns, unless the answer is lost.
@@ -15,10 +14,20 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of a netlink header and of netfilter's after it.
 const HEADERS: usize = 20;
 
+/// A message's type in netlink's header: netfilter's subsystem and the message within it.
+pub(super) const fn kind(subsystem: u8, message: u8) -> u16 {
+    u16::from_be_bytes([subsystem, message])
+}
+
+/// `NFNL_SUBSYS_ULOG`
+pub(super) const LOG: u8 = 4;
+/// `NFNL_SUBSYS_NFTABLES`
+pub(super) const NFTABLES: u8 = 10;
+
 /// `NLMSG_ERROR`, also for success.
-pub(super) const ERROR: u16 = 2;
+const ERROR: u16 = 2;
 /// `NLMSG_DONE`
-pub(super) const DONE: u16 = 3;
+const DONE: u16 = 3;
 
 /// A socket to netfilter in the network namespace of the thread that opened it.
 #[derive(Debug)]
@@ -44,7 +53,7 @@ impl Channel {
 
     /// Sends a request and returns its sequence number.
     ///
-    /// `kind` is subsystem × 256 + message, `resource` the group for NFLOG.
+    /// `kind` is of [`kind`], `resource` the group for NFLOG.
     pub(super) fn send(
         &mut self,
         kind: u16,
@@ -112,18 +121,17 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
-/// What the kernel answered to the request `sequence`, if this message is the answer.
+/// What the kernel answered to the request `sequence`, if this message is the answer or the end of one.
 pub(super) fn answer(
     message: &NetlinkBuffer<&[u8]>,
     sequence: u32,
 ) -> Option<Result<(), io::Error>> {
-    if message.message_type() != ERROR || message.sequence_number() != sequence {
+    if !matches!(message.message_type(), ERROR | DONE) || message.sequence_number() != sequence {
         return None;
     }
     let code = message.payload().get(..4).and_then(|c| parse_i32(c).ok());
     Some(match code {
-        Some(0) => Ok(()),
-        Some(code) => Err(io::Error::from_raw_os_error(code.saturating_neg())),
-        None => Err(io::Error::from_raw_os_error(libc::EBADMSG)),
+        Some(code) if code < 0 => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+        _ => Ok(()),
     })
 }

@@ -31,7 +31,7 @@ fn v4(words: u8, protocol: u8, fragment: [u8; 2], payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// From fd00::1 to fd00::2.
+/// From `fd00::1` to `fd00::2`.
 fn v6(next: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0, 0, 0, next, 64];
     for last in [1, 2] {
@@ -41,126 +41,104 @@ fn v6(next: u8, parts: &[&[u8]]) -> Vec<u8> {
     packet
 }
 
+fn check(name: &str, bytes: &[u8], transport: PacketTransport) {
+    let ends: [&str; 2] = if bytes[0] >> 4 == 4 {
+        ["10.0.0.1", "10.0.0.2"]
+    } else {
+        ["fd00::1", "fd00::2"]
+    };
+    let [source, destination]: [IpAddr; 2] = ends.map(|end| end.parse().expect("an address"));
+    let expected = Packet {
+        source,
+        destination,
+        transport,
+    };
+    assert_eq!(Packet::parse(bytes), Some(expected), "{name}");
+}
+
+const DNS: [u8; 8] = [0x82, 0x35, 0x00, 0x35, 0, 8, 0, 0];
+const DNS_PORTS: PacketTransport = PacketTransport::Udp {
+    source_port: 33333,
+    destination_port: 53,
+};
+/// From TCP; 24 bytes long.
+const AUTHENTICATION: [u8; 24] = [
+    6, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+];
+
 #[test]
-fn rows() {
-    let sctp_init = [0x27, 0x0f, 0x00, 0x50, 0, 0, 0, 0];
+fn rows_of_ipv4() {
+    let whole = |protocol, payload: &[u8]| v4(5, protocol, [0, 0], payload);
+    let part = |protocol, offset| v4(5, protocol, offset, &TCP_SYN);
+    check("syn", &whole(6, &TCP_SYN), tcp(Some(2)));
+    check("options", &v4(15, 6, [0, 0], &TCP_SYN), tcp(Some(2)));
+    check("do not fragment", &part(6, [0x40, 0]), tcp(Some(2)));
+    check("first fragment", &part(6, [0x20, 0]), tcp(Some(2)));
+    check("later fragment", &part(6, [0x20, 1]), other(6, true));
+    check("last fragment", &part(17, [0x1f, 0xff]), other(17, true));
+    check("before the flags", &whole(6, &TCP_SYN[..13]), tcp(None));
+    check("with the flags", &whole(6, &TCP_SYN[..14]), tcp(Some(2)));
+    check(
+        "before the ports",
+        &whole(6, &TCP_SYN[..3]),
+        other(6, false),
+    );
+    check("short header", &v4(4, 6, [0, 0], &TCP_SYN), other(6, false));
+    check(
+        "cut options",
+        &v4(15, 6, [0, 0], &[])[..30],
+        other(6, false),
+    );
+    check("udp", &whole(17, &DNS), DNS_PORTS);
     let sctp = PacketTransport::Sctp {
         source_port: 9999,
         destination_port: 80,
     };
-    let udp_dns = [0x82, 0x35, 0x00, 0x35, 0, 8, 0, 0];
-    let udp = PacketTransport::Udp {
-        source_port: 33333,
-        destination_port: 53,
-    };
-    let ping = [8, 0, 0, 0];
-    let unreachable = [1, 4, 0, 0];
-    let options_16 = [6, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let authentication_24 = [
-        6, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    let init = [0x27, 0x0f, 0x00, 0x50, 0, 0, 0, 0];
+    check("sctp", &whole(132, &init), sctp);
+    let ping = PacketTransport::Icmpv4 { kind: 8, code: 0 };
+    check("ping", &whole(1, &[8, 0, 0, 0]), ping);
+    check("cut icmp", &whole(1, &[8]), other(1, false));
+    check("icmpv6", &whole(58, &[128, 0, 0, 0]), other(58, false));
+    check("gre", &whole(47, &TCP_SYN), other(47, false));
+    // nftables does not look behind it in IPv4.
+    check(
+        "ah",
+        &whole(51, &[&AUTHENTICATION[..], &TCP_SYN].concat()),
+        other(51, false),
+    );
+}
+
+#[test]
+fn rows_of_ipv6() {
+    let options = [6, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    check("syn", &v6(6, &[&TCP_SYN]), tcp(Some(2)));
+    let unreachable = PacketTransport::Icmpv6 { kind: 1, code: 4 };
+    check("icmpv6", &v6(58, &[&[1, 4, 0, 0]]), unreachable);
+    check("icmp", &v6(1, &[&[8, 0, 0, 0]]), other(1, false));
+    check("options", &v6(60, &[&options, &TCP_SYN]), tcp(Some(2)));
+    check("ah", &v6(51, &[&AUTHENTICATION, &TCP_SYN]), tcp(Some(2)));
+    check("cut options", &v6(60, &[&options[..15]]), other(60, false));
+    check(
+        "cut tcp",
+        &v6(60, &[&options, &TCP_SYN[..3]]),
+        other(6, false),
+    );
+    check("no next header", &v6(59, &[&TCP_SYN]), other(59, false));
+    let chain = [
+        43, 0, 1, 4, 0, 0, 0, 0, // hop-by-hop
+        60, 0, 0, 0, 0, 0, 0, 0, // routing
+        44, 0, 1, 4, 0, 0, 0, 0, // destination options
+        17, 0, 0, 1, 0, 0, 0, 7, // the first fragment
     ];
-    let chain: [&[u8]; 4] = [
-        &[43, 0, 1, 4, 0, 0, 0, 0],
-        &[60, 0, 0, 0, 0, 0, 0, 0],
-        &[44, 0, 1, 4, 0, 0, 0, 0],
-        &[17, 0, 0, 1, 0, 0, 0, 7],
-    ];
-    let long_chain: Vec<&[u8]> = chain.into_iter().chain([udp_dns.as_slice()]).collect();
-    let kind = |kind, code| PacketTransport::Icmpv4 { kind, code };
-    let kind6 = |kind, code| PacketTransport::Icmpv6 { kind, code };
-    let rows: [(&str, Vec<u8>, PacketTransport); 24] = [
-        ("syn", v4(5, 6, [0, 0], &TCP_SYN), tcp(Some(2))),
-        ("options", v4(15, 6, [0, 0], &TCP_SYN), tcp(Some(2))),
-        (
-            "do not fragment",
-            v4(5, 6, [0x40, 0], &TCP_SYN),
-            tcp(Some(2)),
-        ),
-        (
-            "first fragment",
-            v4(5, 6, [0x20, 0], &TCP_SYN),
-            tcp(Some(2)),
-        ),
-        (
-            "later fragment",
-            v4(5, 6, [0x20, 1], &TCP_SYN),
-            other(6, true),
-        ),
-        (
-            "last fragment",
-            v4(5, 17, [0x1f, 0xff], &udp_dns),
-            other(17, true),
-        ),
-        (
-            "before the flags",
-            v4(5, 6, [0, 0], &TCP_SYN[..13]),
-            tcp(None),
-        ),
-        (
-            "with the flags",
-            v4(5, 6, [0, 0], &TCP_SYN[..14]),
-            tcp(Some(2)),
-        ),
-        (
-            "before the ports",
-            v4(5, 6, [0, 0], &TCP_SYN[..3]),
-            other(6, false),
-        ),
-        ("short header", v4(4, 6, [0, 0], &TCP_SYN), other(6, false)),
-        (
-            "cut options",
-            v4(15, 6, [0, 0], &[])[..30].to_vec(),
-            other(6, false),
-        ),
-        ("udp", v4(5, 17, [0, 0], &udp_dns), udp),
-        ("sctp", v4(5, 132, [0, 0], &sctp_init), sctp),
-        ("icmp", v4(5, 1, [0, 0], &ping), kind(8, 0)),
-        ("icmp cut", v4(5, 1, [0, 0], &ping[..1]), other(1, false)),
-        ("gre", v4(5, 47, [0, 0], &TCP_SYN), other(47, false)),
-        ("icmpv6 in v4", v4(5, 58, [0, 0], &ping), other(58, false)),
-        // nftables does not look behind it in IPv4.
-        (
-            "ah in v4",
-            v4(5, 51, [0, 0], &authentication_24),
-            other(51, false),
-        ),
-        ("icmpv6", v6(58, &[&unreachable]), kind6(1, 4)),
-        (
-            "16 bytes of options",
-            v6(60, &[&options_16, &TCP_SYN]),
-            tcp(Some(2)),
-        ),
-        ("ah", v6(51, &[&authentication_24, &TCP_SYN]), tcp(Some(2))),
-        (
-            "hop-by-hop, routing, options, fragment",
-            v6(0, &long_chain),
-            udp,
-        ),
-        (
-            // What follows is the sender's to choose and is no header.
-            "later fragment that looks like options",
-            v6(44, &[&[60, 0, 0, 8, 0, 0, 0, 7], &options_16, &TCP_SYN]),
-            other(60, true),
-        ),
-        (
-            "cut extension",
-            v6(60, &[&options_16[..15]]),
-            other(60, false),
-        ),
-    ];
-    for (name, bytes, transport) in rows {
-        let ends: [IpAddr; 2] = if bytes[0] >> 4 == 4 {
-            ["10.0.0.1", "10.0.0.2"].map(|a| a.parse().expect("an address"))
-        } else {
-            ["fd00::1", "fd00::2"].map(|a| a.parse().expect("an address"))
-        };
-        let expected = Packet {
-            source: ends[0],
-            destination: ends[1],
-            transport,
-        };
-        assert_eq!(Packet::parse(&bytes), Some(expected), "{name}");
-    }
+    check("chain", &v6(0, &[&chain, &DNS]), DNS_PORTS);
+    // What follows is the sender's to choose and no header.
+    let later = [60, 0, 0, 8, 0, 0, 0, 7];
+    check(
+        "later fragment",
+        &v6(44, &[&later, &options, &TCP_SYN]),
+        other(60, true),
+    );
 }
 
 #[test]

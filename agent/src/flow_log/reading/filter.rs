@@ -181,3 +181,6 @@ impl PortFilter {
             && self.number.is_none_or(|wanted| Some(wanted) == number)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(next(), whole("bc"));
         assert_eq!(next(), whole(""));
         assert_eq!(next(), None);
-        assert_eq!(lines.position(), 6);
+        assert_eq!(lines.position(), 7);
         assert_eq!(lines.rest(), whole("d"));
         assert_eq!(lines.rest(), None);
     }

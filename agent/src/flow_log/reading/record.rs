@@ -75,6 +75,8 @@ pub struct End {
     pub node: Option<String>,
     /// The pods, `namespace/name`, that all claim the address; empty if at most one does.
     pub claimants: Vec<String>,
+    /// How many more there are.
+    pub claimants_more: u64,
 }
 
 /// The protocol above IP.
@@ -241,6 +243,7 @@ impl End {
             claimants: extension
                 .map(|own| own.claimants.clone())
                 .unwrap_or_default(),
+            claimants_more: extension.map_or(0, |own| own.claimants_more),
         }
     }
 }
@@ -266,3 +269,6 @@ fn transport(layer: Option<Layer4>) -> Option<Transport> {
         .map(|icmp| Transport::Icmpv6(byte(icmp.kind), byte(icmp.code)));
     tcp.or(udp).or(sctp).or(icmpv4).or(icmpv6)
 }
+
+#[cfg(test)]
+mod tests;

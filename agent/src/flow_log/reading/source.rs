@@ -35,13 +35,18 @@ pub enum Input {
 }
 
 impl Input {
-    /// Reads `-`, `unix:PATH` or a path.
+    /// Reads `-`, `unix:PATH`, `file:PATH` as the agent takes it, or a path.
     pub fn parse(text: &str) -> Result<Self, String> {
-        match (text, text.strip_prefix("unix:")) {
-            ("", _) | (_, Some("")) => Err("the path is empty".to_owned()),
-            ("-", _) => Ok(Self::Stdin),
-            (_, Some(path)) => Ok(Self::Socket(path.into())),
-            (path, None) => Ok(Self::File(path.into())),
+        let (is_socket, path) = match text.split_once(':') {
+            Some(("unix", path)) => (true, path),
+            Some(("file", path)) => (false, path),
+            _ => (false, text),
+        };
+        match path {
+            "" => Err("the path is empty".to_owned()),
+            path if is_socket => Ok(Self::Socket(path.into())),
+            _ if text == "-" => Ok(Self::Stdin),
+            path => Ok(Self::File(path.into())),
         }
     }
 }
@@ -239,5 +244,30 @@ impl Batch {
             self.others += 1;
         }
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs() {
+        let file = |path: &str| Some(Input::File(path.into()));
+        let rows = [
+            ("-", Some(Input::Stdin)),
+            ("flows.log", file("flows.log")),
+            ("./-", file("./-")),
+            ("file:/a:b", file("/a:b")),
+            ("file:-", file("-")),
+            ("a:b", file("a:b")),
+            ("unix:/run/s", Some(Input::Socket("/run/s".into()))),
+            ("unix:", None),
+            ("file:", None),
+            ("", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(Input::parse(text).ok(), expected, "{text}");
+        }
     }
 }

@@ -34,8 +34,11 @@ const RING: Limits = Limits {
     bytes: 4 << 20,
 };
 
-/// Lines taken from the queue before the readers' turn, so that who keeps up is not overtaken by a burst.
-const ROUND: usize = 256;
+/// What is taken from the queue before the readers' turn, so that who keeps up is not overtaken by a burst.
+const ROUND: Limits = Limits {
+    lines: RING.lines / 16,
+    bytes: RING.bytes / 16,
+};
 
 /// Connections taken at once.
 const ACCEPTED: usize = 256;
@@ -101,7 +104,9 @@ impl Hub {
         // Lines that were queued before those who are connected were let in. Who connects before a line is queued gets
         // it, so nothing newer is passed on until it has been looked who has come.
         let mut known = 0;
-        for _ in 0..ROUND {
+        let (mut lines, mut bytes) = (0, 0);
+        while lines < ROUND.lines && bytes < ROUND.bytes {
+            lines += 1;
             match queue.next() {
                 Next::Line(line) => {
                     if known == 0 {
@@ -109,6 +114,7 @@ impl Hub {
                         self.accept();
                     }
                     known -= 1;
+                    bytes += line.len();
                     queue.counters.written.fetch_add(1, Relaxed);
                     self.push(line, 1);
                 }

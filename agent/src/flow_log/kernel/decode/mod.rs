@@ -1,17 +1,21 @@
 //! What is in a datagram of NFLOG.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netlink_packet_core::{NetlinkBuffer, NlasIterator};
 use policy_compiler::ruleset::DropPoint;
 
-use super::request::Messages;
 use crate::flow_log::fold::Dropped;
+use crate::flow_log::kernel::request::{LOG, Messages, kind};
 use crate::flow_log::packet::Packet;
 
-/// `NFNL_SUBSYS_ULOG` and `NFULNL_MSG_PACKET`, the type of messages about packets.
-const PACKET: u16 = 4 << 8;
+/// `NFULNL_MSG_PACKET`
+const PACKET: u16 = kind(LOG, 0);
 
+// Attributes of packets.
 const TIMESTAMP: u16 = 3;
 const INPUT: u16 = 4;
 const OUTPUT: u16 = 5;
