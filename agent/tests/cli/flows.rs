@@ -81,7 +81,7 @@ PACKETS  FLOWS  LAST SEEN             DIRECTION  SOURCE               DESTINATIO
     the policies that isolate the pod have no rules
     hint: this is DNS: names cannot be looked up
 
-5048 packets, 7 flows, 7 groups, from 2026-11-21T10:00:00Z to 2026-11-21T10:00:17Z
+5048 packets, more than 7 flows, 7 groups, from 2026-11-21T10:00:00Z to 2026-11-21T10:00:17Z
 besides, dropped and not looked at, since they were too many: 7 packets
 besides, lost: 12 events, the kernel's buffer was full
 ";
@@ -101,7 +101,7 @@ besides, lost: 12 events, the kernel's buffer was full
         [
             "   5000   many  2026-11-21T10:00:14Z  ingress    various  batch/import  various  batch/closed",
             "",
-            "5048 packets, 7 flows, 7 groups, from 2026-11-21T10:00:00Z to 2026-11-21T10:00:17Z",
+            "5048 packets, more than 7 flows, 7 groups, from 2026-11-21T10:00:00Z to 2026-11-21T10:00:17Z",
             "shown: the 1 group with most packets (--top)",
             "besides, dropped and not looked at, since they were too many: 7 packets",
             "besides, lost: 12 events, the kernel's buffer was full",
