@@ -115,7 +115,9 @@ fn walk(ruleset: &Ruleset, chain: &Chain, packet: &Packet, depth: usize) -> Opti
     {
         match &rule.verdict {
             Verdict::Accept => return Some(Outcome::Accepted),
-            Verdict::CountAndDrop => return Some(Outcome::Dropped),
+            // It goes on with the next rule.
+            Verdict::Log(..) => {}
+            Verdict::CountAndDrop(_) => return Some(Outcome::Dropped),
             Verdict::Goto(target) => return enter(target),
             Verdict::Jump(target) => {
                 if let Some(outcome) = enter(target) {

@@ -1,22 +1,42 @@
 //! Applies a [`Transaction`] to a [`Ruleset`] as strictly as the kernel: what refers to something that is not there,
 //! removes what is still referred to, or adds what is there already, is refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy_compiler::ruleset::{
     Chain, Ident, Operation, Rule, Ruleset, Set, Transaction, Verdict, VerdictMap,
 };
 
+/// The table in the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    /// What is in it but for counters.
+    pub ruleset: Ruleset,
+    /// The named counters, and the packets they have counted.
+    pub counters: BTreeMap<Ident, u64>,
+}
+
+impl Table {
+    /// A table just loaded.
+    pub fn of(ruleset: &Ruleset) -> Self {
+        let counters = ruleset.counters().into_iter().cloned();
+        Self {
+            ruleset: ruleset.clone(),
+            counters: counters.map(|name| (name, 0)).collect(),
+        }
+    }
+}
+
 /// Commits `transaction`, or says which command is refused and why. On refusal the table is left half done; the caller
 /// is about to fail anyway.
-pub fn commit(table: &mut Option<Ruleset>, transaction: &Transaction) -> Result<(), String> {
+pub fn commit(table: &mut Option<Table>, transaction: &Transaction) -> Result<(), String> {
     for operation in transaction.operations() {
         apply(table, operation).map_err(|why| format!("`{operation}`: {why}"))?;
     }
     Ok(())
 }
 
-fn apply(table: &mut Option<Ruleset>, operation: &Operation) -> Result<(), &'static str> {
+fn apply(table: &mut Option<Table>, operation: &Operation) -> Result<(), &'static str> {
     match operation {
         Operation::AddTable => {
             table.get_or_insert_default();
@@ -25,23 +45,40 @@ fn apply(table: &mut Option<Ruleset>, operation: &Operation) -> Result<(), &'sta
         Operation::DeleteTable => table.take().map(|_| ()).ok_or("no table"),
         Operation::Load(ruleset) => {
             let present = table.get_or_insert_default();
-            if !present.is_empty() {
+            if *present != Table::default() {
                 return Err("the table is not empty");
             }
-            *present = ruleset.clone();
+            *present = Table::of(ruleset);
             Ok(())
         }
         _ => {
             let table = table.as_mut().ok_or("no table")?;
-            change_set(table, operation)
-                .or_else(|| change_map(table, operation))
+            change_counter(table, operation)
+                .or_else(|| change_set(&mut table.ruleset, operation))
+                .or_else(|| change_map(&mut table.ruleset, operation))
                 .or_else(|| change_chain(table, operation))
-                .unwrap_or(Err("not a change of a set, map or chain"))
+                .unwrap_or(Err("not a change of a counter, set, map or chain"))
         }
     }
 }
 
 type Answer = Option<Result<(), &'static str>>;
+
+/// `None` if the operation is not about a counter.
+fn change_counter(table: &mut Table, operation: &Operation) -> Answer {
+    Some(match operation {
+        Operation::AddCounter(name) => {
+            let present = table.counters.insert(name.clone(), 0).is_some();
+            refuse_if(present, "the counter is there")
+        }
+        Operation::DeleteCounter(name) => {
+            let used = table.ruleset.counters().contains(name);
+            let removed = table.counters.remove(name).map(|_| ()).ok_or("no counter");
+            refuse_if(used, "the counter is in use").and(removed)
+        }
+        _ => return None,
+    })
+}
 
 /// `None` if the operation is not about a set.
 fn change_set(table: &mut Ruleset, operation: &Operation) -> Answer {
@@ -125,23 +162,20 @@ fn change_map(table: &mut Ruleset, operation: &Operation) -> Answer {
 }
 
 /// `None` if the operation is not about a chain.
-fn change_chain(table: &mut Ruleset, operation: &Operation) -> Answer {
+fn change_chain(table: &mut Table, operation: &Operation) -> Answer {
+    let chains = &mut table.ruleset.chains;
     Some(match operation {
         Operation::AddChain(name, hook) => {
             let (hook, rules) = (*hook, Vec::new());
-            let present = table
-                .chains
-                .insert(name.clone(), Chain { hook, rules })
-                .is_some();
+            let present = chains.insert(name.clone(), Chain { hook, rules }).is_some();
             refuse_if(present, "the chain is there")
         }
-        Operation::FlushChain(name) => table
-            .chains
+        Operation::FlushChain(name) => chains
             .get_mut(name)
             .map(|chain| chain.rules.clear())
             .ok_or("no chain"),
         Operation::AddRule(name, rule) => add_rule(table, name, rule),
-        Operation::DeleteChain(name) => delete_chain(table, name),
+        Operation::DeleteChain(name) => delete_chain(&mut table.ruleset, name),
         _ => return None,
     })
 }
@@ -150,24 +184,28 @@ fn refuse_if(fault: bool, why: &'static str) -> Result<(), &'static str> {
     if fault { Err(why) } else { Ok(()) }
 }
 
-fn add_rule(table: &mut Ruleset, name: &Ident, rule: &Rule) -> Result<(), &'static str> {
+fn add_rule(table: &mut Table, name: &Ident, rule: &Rule) -> Result<(), &'static str> {
+    let Table { ruleset, counters } = table;
     let alone = Chain {
         hook: None,
         rules: vec![rule.clone()],
     };
     if !alone
         .targets()
-        .all(|target| table.chains.contains_key(target))
+        .all(|target| ruleset.chains.contains_key(target))
     {
         return Err("no chain to go to");
     }
-    if !alone.sets().all(|set| table.sets.contains_key(set)) {
+    if !alone.counters().all(|name| counters.contains_key(name)) {
+        return Err("no counter");
+    }
+    if !alone.sets().all(|set| ruleset.sets.contains_key(set)) {
         return Err("no set");
     }
-    if matches!(&rule.verdict, Verdict::AddressMap(_, _, map) if !table.maps.contains_key(map)) {
+    if matches!(&rule.verdict, Verdict::AddressMap(_, _, map) if !ruleset.maps.contains_key(map)) {
         return Err("no map");
     }
-    table
+    ruleset
         .chains
         .get_mut(name)
         .ok_or("no chain")?

@@ -2,12 +2,12 @@
 
 use netpol_tests::cluster::Cluster;
 use netpol_tests::interpreter::{Outcome, Packet, Way, run};
-use netpol_tests::kernel_model;
-use netpol_tests::worlds::{NODES, all_flows, history, name, scope};
-use policy_compiler::compile::compile;
+use netpol_tests::kernel_model::{Table, commit};
+use netpol_tests::worlds::{NODES, all_flows, drop_log, history, name, scope};
+use policy_compiler::compile::{compile, compile_with};
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::{NodeScope, Snapshot};
-use policy_compiler::ruleset::Transaction;
+use policy_compiler::ruleset::{Ruleset, Transaction};
 use policy_compiler::verdict::{Endpoint, Judge};
 use proptest::prelude::*;
 
@@ -15,6 +15,30 @@ fn world_of(events: Vec<Event>) -> Snapshot {
     let mut compiler = Compiler::new(NodeScope::AllNodes);
     events.into_iter().for_each(|event| compiler.apply(event));
     compiler.snapshot().clone()
+}
+
+/// Commits, and looks at the table that is left: what it holds, and that counters which were there and still are have
+/// kept what they counted.
+fn commit_to(
+    table: &mut Table,
+    transaction: &Transaction,
+    wanted: &Ruleset,
+) -> Result<(), TestCaseError> {
+    table
+        .counters
+        .values_mut()
+        .for_each(|packets| *packets += 1);
+    let counted = table.counters.clone();
+    let mut now = Some(std::mem::take(table));
+    commit(&mut now, transaction).map_err(TestCaseError::fail)?;
+    *table = now.ok_or_else(|| TestCaseError::fail("no table"))?;
+    prop_assert_eq!(&table.ruleset, wanted);
+    let mut expected = Table::of(wanted).counters;
+    for (name, packets) in &mut expected {
+        *packets = counted.get(name).copied().unwrap_or(0);
+    }
+    prop_assert_eq!(&table.counters, &expected);
+    Ok(())
 }
 
 proptest! {
@@ -25,33 +49,35 @@ proptest! {
     /// Whenever one looks, the ruleset kept up to date equals the one compiled from scratch, and the transactions taken
     /// on the way, at any moments, turn an empty table into it.
     #[test]
-    fn incremental_equals_from_scratch(events in history(25), scope in scope(), looks in any::<u64>(), commits in any::<u64>()) {
-        let mut compiler = Compiler::new(scope.clone());
-        let mut table = None;
-        kernel_model::commit(&mut table, &Transaction::replace(compiler.ruleset())).map_err(TestCaseError::fail)?;
+    fn incremental_equals_from_scratch(events in history(25), scope in scope(), log in drop_log(), looks in any::<u64>(), commits in any::<u64>()) {
+        let mut compiler = Compiler::new(scope.clone()).with_drop_log(log);
+        let mut table = Table::default();
         let last = events.len().saturating_sub(1);
         let chosen = |bits: u64, i: usize| i == last || bits >> (i % 64) & 1 == 1;
         for (i, event) in events.into_iter().enumerate() {
             compiler.apply(event);
             if chosen(looks, i) {
-                let scratch = compile(compiler.snapshot(), &scope);
+                let scratch = compile_with(compiler.snapshot(), &scope, log.as_ref());
                 let kept = compiler.ruleset();
                 prop_assert!(*kept == scratch, "after event {i}:\n{kept}\n--- from scratch:\n{scratch}");
             }
             if chosen(commits, i) {
-                kernel_model::commit(&mut table, &compiler.take_transaction()).map_err(TestCaseError::fail)?;
-                prop_assert_eq!(table.as_ref(), Some(compiler.ruleset()));
+                let transaction = compiler.take_transaction();
+                commit_to(&mut table, &transaction, compiler.ruleset())?;
             }
         }
     }
 
     /// The difference between any two rulesets turns the one into the other.
     #[test]
-    fn transactions_between_any_two_rulesets(before in history(15), after in history(15), scope in scope()) {
-        let (old, new) = (compile(&world_of(before), &scope), compile(&world_of(after), &scope));
-        let mut table = Some(old.clone());
-        kernel_model::commit(&mut table, &Transaction::between(&old, &new)).map_err(TestCaseError::fail)?;
-        prop_assert_eq!(table, Some(new));
+    fn transactions_between_any_two_rulesets(before in history(15), after in history(15), scope in scope(), logs in (drop_log(), drop_log())) {
+        let old = compile_with(&world_of(before), &scope, logs.0.as_ref());
+        let new = compile_with(&world_of(after), &scope, logs.1.as_ref());
+        let mut table = Table::of(&old);
+        commit_to(&mut table, &Transaction::between(&old, &new), &new)?;
+        let mut table = Some(table);
+        commit(&mut table, &Transaction::replace(&old)).map_err(TestCaseError::fail)?;
+        prop_assert_eq!(table, Some(Table::of(&old)));
     }
 
     /// What the rulesets of all nodes do with a flow is what the evaluator says of it.

@@ -2,17 +2,20 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
 use futures::stream::{BoxStream, StreamExt};
+use kube::Client;
 use policy_compiler::model::{Name, NodeScope};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
+use super::flow_log::FlowLogArguments;
 use super::{Failure, duration, log};
 use crate::dataplane::NftProcess;
-use crate::enforce::{Timing, enforce};
+use crate::enforce::{Enforcement, Timing, enforce};
 use crate::http::Server;
 use crate::source::{self, ClusterConfig, Update};
 use crate::telemetry::Telemetry;
@@ -38,7 +41,11 @@ reach the API server, the rules stay as they are; `netpol cleanup` removes them.
 /healthz answers 200 while the agent works. /metrics is for Prometheus.
 The agent is on the node's own network: at the default address only the node
 itself can ask (in probes set `host: 127.0.0.1`). To be scraped, give --listen
-an address of the node, and all who can reach that can read the metrics.";
+an address of the node, and all who can reach that can read the metrics.
+
+Every dropped flow is told on standard output (--flow-log), with both pods, the
+policies and the reason; `netpol flows` shows that to people. The agent's own
+log is on standard error. SIGHUP opens a --flow-log file anew.";
 
 /// Enforce policy on this node
 #[derive(Debug, Args)]
@@ -79,6 +86,9 @@ pub(super) struct Agent {
     /// error, warn, info, debug or trace; or by module, as in `info,netpol_agent::source=debug`
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log::directives)]
     log_level: String,
+
+    #[command(flatten)]
+    flow_log: FlowLogArguments,
 }
 
 impl Agent {
@@ -96,49 +106,43 @@ impl Agent {
 
     async fn enforce(self) -> Result<(), Failure> {
         let node = self.node()?;
-        let stop = stop_signal()?;
-        // Whatever is under way when the signal comes, `nft` included, is given up: a transaction is whole or nothing.
-        let signal = tokio::select! {
+        let mut stop = pin!(stop_signal()?);
+        let started = tokio::select! {
             biased;
-            signal = stop => signal,
-            failure = self.work(node) => return Err(failure),
+            signal = &mut stop => return Ok(stopped(signal)),
+            started = self.start(&node) => started?,
         };
-        info!(
-            signal,
-            "stopped; the rules stay in the kernel (`netpol cleanup` removes them)"
-        );
-        Ok(())
-    }
-
-    /// Goes on until something keeps it from that.
-    async fn work(self, node: Name) -> Failure {
-        match self.start(&node).await {
-            Ok((source, dataplane, telemetry)) => {
-                let timing = Timing {
-                    debounce: self.debounce,
-                    max_delay: self.max_delay,
-                };
-                let scope = NodeScope::Node(node);
-                enforce(source, dataplane, scope, timing, telemetry)
-                    .await
-                    .into()
-            }
-            Err(failure) => failure,
-        }
+        let (source, dataplane, enforcement) = started;
+        let signal = enforce(source, dataplane, enforcement, stop).await?;
+        Ok(stopped(signal))
     }
 
     async fn start(
         &self,
         node: &Name,
-    ) -> Result<(BoxStream<'static, Update>, NftProcess, Telemetry), Failure> {
+    ) -> Result<(BoxStream<'static, Update>, NftProcess, Enforcement), Failure> {
         let dataplane = NftProcess::find()?;
         dataplane.check().await?;
         let telemetry = Telemetry::default();
         let server = Server::bind(self.listen, telemetry.clone()).await?;
         info!(version = env!("CARGO_PKG_VERSION"), %node, listen = %server.address()?, "netpol agent starts");
         tokio::spawn(server.run());
-        let source = self.source(&telemetry).await?;
-        Ok((source, dataplane, telemetry))
+        let client = match &self.manifests {
+            Some(_) => None,
+            None => Some(source::connect(&self.cluster()?).await?),
+        };
+        let flow_log = self.flow_log.start(node, client.as_ref(), &telemetry)?;
+        let source = self.source(client.as_ref(), &telemetry);
+        let enforcement = Enforcement {
+            scope: NodeScope::Node(node.clone()),
+            timing: Timing {
+                debounce: self.debounce,
+                max_delay: self.max_delay,
+            },
+            telemetry,
+            flow_log,
+        };
+        Ok((source, dataplane, enforcement))
     }
 
     fn node(&self) -> Result<Name, Failure> {
@@ -153,13 +157,13 @@ impl Agent {
             .map_err(|error| Failure::because(format!("--node-name {name:?}: {error}")))
     }
 
-    async fn source(&self, telemetry: &Telemetry) -> Result<BoxStream<'static, Update>, Failure> {
-        if let Some(folder) = &self.manifests {
-            info!(?folder, "watching manifests");
-            return Ok(source::watch_folder(folder.clone(), telemetry.clone()).boxed());
+    fn source(&self, client: Option<&Client>, telemetry: &Telemetry) -> BoxStream<'static, Update> {
+        if let Some(client) = client {
+            return source::watch(client, telemetry).boxed();
         }
-        let client = source::connect(&self.cluster()?).await?;
-        Ok(source::watch(&client, telemetry).boxed())
+        let folder = self.manifests.clone().unwrap_or_default();
+        info!(?folder, "watching manifests");
+        source::watch_folder(folder, telemetry.clone()).boxed()
     }
 
     fn cluster(&self) -> Result<ClusterConfig, Failure> {
@@ -181,6 +185,13 @@ impl Agent {
             ))
         }
     }
+}
+
+fn stopped(signal: &'static str) {
+    info!(
+        signal,
+        "stopped; the rules stay in the kernel (`netpol cleanup` removes them)"
+    );
 }
 
 /// Completes on SIGTERM or SIGINT, and says which.

@@ -1,8 +1,9 @@
 //! `netpol compile`
 
 use clap::{Args, ValueEnum};
-use policy_compiler::compile::compile;
+use policy_compiler::compile::compile_with;
 use policy_compiler::model::{Name, NodeScope, ObjectKey};
+use policy_compiler::ruleset::DropLog;
 
 use super::input::{Input, find_pod};
 use super::{Failure, remark, summary};
@@ -38,6 +39,10 @@ pub(super) struct Compile {
     /// Only this pod
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = str::parse::<ObjectKey>)]
     pod: Option<ObjectKey>,
+
+    /// Without the rules that log what is dropped
+    #[arg(long)]
+    no_flow_log: bool,
 
     /// What to print
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Output::Nft)]
@@ -75,7 +80,8 @@ impl Compile {
         if let Output::Summary = self.output {
             return Ok(summary::summary(&manifests, &scope, self.pod.as_ref()));
         }
-        let mut ruleset = compile(snapshot, &scope);
+        let log = (!self.no_flow_log).then(DropLog::default);
+        let mut ruleset = compile_with(snapshot, &scope, log.as_ref());
         if let Some(pod) = pod {
             ruleset = ruleset.only_pod(pod);
         }

@@ -6,6 +6,7 @@ mod compile;
 mod duration;
 mod endpoint;
 mod explain;
+mod flow_log;
 mod flows;
 mod input;
 mod log;

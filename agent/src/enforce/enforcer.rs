@@ -8,9 +8,10 @@ use policy_compiler::ruleset::{Ruleset, Transaction};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::Outcome;
-use super::schedule::{Schedule, Timing};
+use super::schedule::Schedule;
+use super::{Enforcement, Outcome};
 use crate::dataplane::DataplaneError;
+use crate::flow_log::{FlowLog, Occurrence};
 use crate::source::Update;
 use crate::telemetry::{Counts, Telemetry};
 
@@ -23,6 +24,7 @@ pub(super) struct Enforcer {
     progress: Progress,
     /// What is in the kernel is not known: it is from another run, or a change to it was refused, or it has gone.
     replace: bool,
+    pub(super) flow_log: FlowLog,
 }
 
 /// How far the start has come.
@@ -40,8 +42,15 @@ enum Progress {
 const POD_HERE: &str = "a pod of this node";
 
 impl Enforcer {
-    pub(super) fn new(scope: NodeScope, timing: Timing, telemetry: Telemetry) -> Self {
-        let (compiler, schedule) = (Compiler::new(scope.clone()), Schedule::new(timing));
+    pub(super) fn new(enforcement: Enforcement) -> Self {
+        let Enforcement {
+            scope,
+            timing,
+            telemetry,
+            flow_log,
+        } = enforcement;
+        let compiler = Compiler::new(scope.clone()).with_drop_log(flow_log.drop_log());
+        let schedule = Schedule::new(timing);
         Self {
             scope,
             compiler,
@@ -49,13 +58,25 @@ impl Enforcer {
             telemetry,
             progress: Progress::Listing,
             replace: true,
+            flow_log,
         }
+    }
+
+    /// Takes what the flow log has to do.
+    pub(super) fn log(&mut self, occurrence: Occurrence) {
+        self.flow_log.take(occurrence, &self.compiler);
+    }
+
+    /// Ends the flow log.
+    pub(super) async fn close(self) {
+        self.flow_log.close(&self.compiler).await;
     }
 
     pub(super) fn take(&mut self, update: Update) {
         match update {
             Update::Change(event) => {
                 let pod_here = matches!(&event, Event::Pod(pod) if self.scope.is_local(pod));
+                self.flow_log.before(&event, &self.compiler);
                 self.compiler.apply(event);
                 if self.progress == Progress::NoPodHere
                     && (pod_here || self.compiler.snapshot().pods.is_empty())
@@ -118,7 +139,12 @@ impl Enforcer {
         } else {
             change
         };
-        Some(transaction).filter(|transaction| !transaction.is_empty())
+        self.flow_log.committing();
+        if transaction.is_empty() {
+            self.flow_log.committed();
+            return None;
+        }
+        Some(transaction)
     }
 
     pub(super) fn finish(&mut self, Outcome { result, took }: Outcome) {
@@ -126,6 +152,7 @@ impl Enforcer {
             Ok(()) => {
                 self.schedule.succeeded();
                 self.telemetry.committed(took);
+                self.flow_log.committed();
                 if std::mem::take(&mut self.replace) {
                     let isolated_pods = self.counts().isolated_pods;
                     info!(?took, isolated_pods, "the rules are in force");

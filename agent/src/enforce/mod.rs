@@ -25,6 +25,7 @@ use policy_compiler::ruleset::Transaction;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::dataplane::{Dataplane, DataplaneError};
+use crate::flow_log::FlowLog;
 use crate::source::Update;
 use crate::telemetry::Telemetry;
 use enforcer::Enforcer;
@@ -41,16 +42,30 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often the kernel is asked for the table. Until then a node whose table was deleted is open.
 const INSPECTION: Duration = Duration::from_secs(5);
 
-/// Enforces what `source` says for as long as it goes on. The rules stay in the kernel when this ends or is dropped.
-pub async fn enforce<D: Dataplane + 'static>(
+/// What is enforced, and who is told.
+#[derive(Debug)]
+pub struct Enforcement {
+    /// Whose pods are enforced.
+    pub scope: NodeScope,
+    /// How changes are gathered.
+    pub timing: Timing,
+    /// Metrics and health.
+    pub telemetry: Telemetry,
+    /// Where drops are told.
+    pub flow_log: FlowLog,
+}
+
+/// Enforces what `source` says until `stop` completes, and returns what that says. The rules stay in the kernel when this
+/// ends or is dropped.
+pub async fn enforce<D: Dataplane + 'static, S>(
     source: impl Stream<Item = Update>,
     dataplane: D,
-    scope: NodeScope,
-    timing: Timing,
-    telemetry: Telemetry,
-) -> SourceEnded {
-    let mut source = pin!(source);
-    let mut enforcer = Enforcer::new(scope, timing, telemetry.clone());
+    enforcement: Enforcement,
+    stop: impl Future<Output = S>,
+) -> Result<S, SourceEnded> {
+    let (mut source, mut stop) = (pin!(source), pin!(stop));
+    let telemetry = enforcement.telemetry.clone();
+    let mut enforcer = Enforcer::new(enforcement);
     let mut state = State::Idle(dataplane);
     let [mut heartbeat, mut inspection] = [HEARTBEAT, INSPECTION].map(interval);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -60,6 +75,12 @@ pub async fn enforce<D: Dataplane + 'static>(
         let due = enforcer.due().filter(|_| idle);
         tokio::select! {
             biased;
+            stopped = &mut stop => {
+                // Whatever is under way, `nft` included, is given up: a transaction is whole or nothing.
+                drop(state);
+                enforcer.close().await;
+                return Ok(stopped);
+            }
             _ = heartbeat.tick() => telemetry.beat(),
             (dataplane, work) = state.done() => {
                 state = State::Idle(dataplane);
@@ -74,9 +95,10 @@ pub async fn enforce<D: Dataplane + 'static>(
                 }
             }
             _ = inspection.tick(), if idle && enforcer.has_written() => state = state.inspect(),
+            occurrence = enforcer.flow_log.next() => enforcer.log(occurrence),
             update = source.next() => match update {
                 Some(update) => enforcer.take(update),
-                None => return SourceEnded,
+                None => return Err(SourceEnded),
             },
         }
     }

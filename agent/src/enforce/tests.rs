@@ -1,5 +1,6 @@
 //! The loop with a dataplane that only remembers, on a clock that stands until everybody waits.
 
+use std::future::pending;
 use std::pin::Pin;
 
 use futures::channel::mpsc::{self, UnboundedSender};
@@ -11,6 +12,15 @@ use tokio::task::{LocalSet, spawn_local};
 
 use super::*;
 use crate::dataplane::Memory;
+
+fn enforcement(scope: NodeScope, telemetry: &Telemetry) -> Enforcement {
+    Enforcement {
+        scope,
+        timing: Timing::default(),
+        telemetry: telemetry.clone(),
+        flow_log: FlowLog::off(),
+    }
+}
 
 /// A loop under test, and the ends it is driven by.
 struct Bench {
@@ -28,9 +38,8 @@ impl Bench {
         let work = enforce(
             source,
             dataplane.clone(),
-            scope,
-            Timing::default(),
-            telemetry.clone(),
+            enforcement(scope, &telemetry),
+            pending::<()>(),
         );
         spawn_local(work);
         Self {
@@ -299,14 +308,14 @@ async fn nothing_is_written_while_pods_run_only_elsewhere() {
 
 #[tokio::test(start_paused = true)]
 async fn it_ends_with_its_source() {
-    let SourceEnded = enforce(
+    let ended = enforce(
         futures::stream::empty(),
         Memory::default(),
-        NodeScope::AllNodes,
-        Timing::default(),
-        Telemetry::default(),
+        enforcement(NodeScope::AllNodes, &Telemetry::default()),
+        pending::<()>(),
     )
     .await;
+    assert!(matches!(ended, Err(SourceEnded)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -328,14 +337,13 @@ async fn updates_are_taken_in_while_a_transaction_is_on_its_way() {
     run(async {
         let (updates, source) = mpsc::unbounded();
         let memory = Memory::default();
-        let (telemetry, timing) = (Telemetry::default(), Timing::default());
+        let telemetry = Telemetry::default();
         let dataplane = Slow(memory.clone());
         let work = enforce(
             source,
             dataplane,
-            NodeScope::AllNodes,
-            timing,
-            telemetry.clone(),
+            enforcement(NodeScope::AllNodes, &telemetry),
+            pending::<()>(),
         );
         spawn_local(work);
         let bench = Bench {

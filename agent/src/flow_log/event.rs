@@ -158,4 +158,6 @@ pub enum LostAt {
     AgentQueue,
     /// Whoever takes the log does not keep up, or cannot be written to.
     Output,
+    /// The kernel did not hand them on: so many packets of their pod were dropped before them.
+    RateLimit,
 }

@@ -7,8 +7,20 @@
 //!                                      stdout, file, unix socket ←── output (a thread) ←── format ←─┘
 //! ```
 
+mod accounts;
+pub mod attribution;
+pub mod books;
 pub mod event;
+pub mod fold;
 pub mod format;
+pub mod kernel;
+pub mod output;
 pub mod packet;
+pub mod pod_events;
 pub mod reading;
+mod recorder;
 pub mod sighting;
+pub mod words;
+
+pub use format::Format;
+pub use recorder::{FlowLog, Occurrence, Settings};

@@ -12,6 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Counts;
+use super::drops::Drops;
 use policy_compiler::decode::Kind;
 
 type Labels = [(&'static str, String); 1];
@@ -31,6 +32,7 @@ pub(super) struct Metrics {
     table_losses: Counter,
     source_failures: Family<Labels, Counter>,
     faulty_manifests: Gauge,
+    pub(super) drops: Drops,
 }
 
 impl Default for Metrics {
@@ -46,6 +48,7 @@ impl Default for Metrics {
             table_losses: Counter::default(),
             source_failures: Family::default(),
             faulty_manifests: Gauge::default(),
+            drops: Drops::default(),
         };
         metrics.register()
     }
@@ -103,6 +106,7 @@ impl Metrics {
             "Failed requests to the API server, or refused manifest files",
             self.source_failures.clone(),
         );
+        self.drops.register(registry);
         // A rate over a counter needs the zero before the first failure.
         for result in ["ok", "failed"] {
             drop(self.commits.get_or_create(&result_label(result)));
@@ -183,7 +187,7 @@ fn result_label(result: &str) -> Labels {
     [("result", result.to_owned())]
 }
 
-fn gauge(count: usize) -> i64 {
+pub(super) fn gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

@@ -1,16 +1,19 @@
 //! What the agent tells about itself: metrics, whether it is ready, whether it is alive.
 
+mod drops;
 mod health;
 mod metrics;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use drops::{Outcome, Queues};
 use health::Health;
 pub use health::NotReady;
 use metrics::Metrics;
 
 use policy_compiler::decode::Kind;
+use policy_compiler::model::Direction;
 
 /// A handle on metrics and health; clones share both.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +92,37 @@ impl Telemetry {
     /// What the agent knows of.
     pub fn set_counts(&self, counts: Counts) {
         self.shared.metrics.set_counts(counts);
+    }
+
+    /// The table dropped packets of a workload (`Deployment/web`); without a namespace, of pods that are not known.
+    pub fn dropped(&self, namespace: &str, workload: &str, direction: Direction, count: u64) {
+        let drops = &self.shared.metrics.drops;
+        drops.dropped(namespace, workload, direction, count);
+    }
+
+    /// What the flow log made of dropped packets.
+    pub fn accounted(&self, outcome: Outcome, packets: u64) {
+        self.shared.metrics.drops.outcome(outcome, packets);
+    }
+
+    /// Lines of the flow log so far, and how many programs read its socket.
+    pub fn set_lines(&self, written: u64, lost: u64, readers: usize) {
+        self.shared.metrics.drops.set_lines(written, lost, readers);
+    }
+
+    /// What of the flow log waits to be worked off.
+    pub fn set_queues(&self, queues: Queues) {
+        self.shared.metrics.drops.set_queues(queues);
+    }
+
+    /// A packet was dropped that no policy forbids.
+    pub fn mismatch(&self) {
+        self.shared.metrics.drops.mismatch();
+    }
+
+    /// Whether dropped packets are received from the kernel.
+    pub fn set_flow_log_up(&self, is_up: bool) {
+        self.shared.metrics.drops.set_up(is_up);
     }
 
     /// The event loop goes round.

@@ -68,6 +68,26 @@ fn compile_narrows_to_a_node_or_a_pod() {
 }
 
 #[test]
+fn compile_prints_how_drops_are_logged_and_counted() {
+    let folder = folder();
+    let logged = netpol(&folder, "compile -f shop.yaml --pod shop/db").stdout;
+    let silent = netpol(&folder, "compile -f shop.yaml --pod shop/db --no-flow-log").stdout;
+    let is_log = |line: &&str| line.contains(" log prefix \"netpol/");
+    let of_db = logged
+        .lines()
+        .filter(|line| line.contains("netpol/ingress/"));
+    assert_eq!(of_db.count(), 1, "{logged}");
+    let rest: Vec<&str> = logged.lines().filter(|line| !is_log(line)).collect();
+    assert_eq!(rest, silent.lines().collect::<Vec<_>>());
+    // The counters are those of what is shown.
+    let counters: Vec<&str> = silent
+        .lines()
+        .filter_map(|line| line.strip_prefix("\tcounter "))
+        .collect();
+    assert_eq!(counters, ["link-local {", "pod/shop/db/ingress {"]);
+}
+
+#[test]
 fn compile_prints_json_for_nft() {
     let ran = netpol(&folder(), "compile -f shop.yaml -o json");
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));

@@ -5,10 +5,15 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
 
+use super::drop_rules::drop_rules;
 use crate::model::Direction;
 use crate::ruleset::{
-    AddressMatch, Chain, Family, Hook, Ident, Match, Rule, Ruleset, Side, Verdict, VerdictMap,
+    AddressMatch, Chain, DropLog, DropOf, DropPoint, Family, Hook, Ident, Match, Rule, Ruleset,
+    Side, Verdict, VerdictMap,
 };
+
+/// The chain of packets with link-local addresses.
+pub const LINK_LOCAL: &str = "link-local";
 
 /// The map from a pod's address to its chain.
 pub(crate) fn entry_map(direction: Direction, address: IpAddr) -> Ident {
@@ -19,13 +24,13 @@ fn map_name(direction: Direction, family: Family) -> Ident {
     Ident::fixed(&format!("{direction}{}", family.digit()))
 }
 
-/// Adds the base chains and empty maps.
+/// Adds the base chains, the chain that they alone go to, and empty maps.
 ///
 /// A packet that one base chain accepts goes on to the next on its hook: first the source's egress is judged, then, one
 /// priority later, the destination's ingress (semantics rule A5). Were ingress judged by a jump from egress, the
 /// kernel, which follows every jump at each commit, would follow each egress rule through all of ingress: kernels that
 /// do not remember where they have been (before 6.18) would take the product of both.
-pub(crate) fn add_base_chains(ruleset: &mut Ruleset) {
+pub(crate) fn add_base_chains(ruleset: &mut Ruleset, log: Option<&DropLog>) {
     for family in Family::BOTH {
         for direction in Direction::BOTH {
             let elements = BTreeMap::new();
@@ -38,6 +43,7 @@ pub(crate) fn add_base_chains(ruleset: &mut Ruleset) {
         ("forwarded-ingress", forwarded(Direction::Ingress)),
         ("from-node-egress", from_node(Direction::Egress)),
         ("from-node-ingress", from_node(Direction::Ingress)),
+        (LINK_LOCAL, link_local(log)),
         ("to-node-egress", to_node()),
     ];
     for (name, chain) in chains {
@@ -49,7 +55,7 @@ pub(crate) fn add_base_chains(ruleset: &mut Ruleset) {
 fn forwarded(direction: Direction) -> Chain {
     let mut rules = vec![tracked(), neighbour_discovery()];
     if direction == Direction::Egress {
-        rules.extend(link_local());
+        rules.extend(to_link_local());
     }
     rules.extend(judge(direction));
     let hook = Some(Hook::Forward(direction));
@@ -84,7 +90,7 @@ fn neighbour_discovery() -> Rule {
 
 /// On a bridge pods also reach each other by link-local addresses, which the API does not know: no policy can judge
 /// them, so nobody gets around one by them (decision L13). Multicast, by which hosts find routers and names, passes.
-fn link_local() -> [Rule; 2] {
+fn to_link_local() -> [Rule; 2] {
     let link_local = Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
     let multicast = Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8);
     let address =
@@ -94,9 +100,17 @@ fn link_local() -> [Rule; 2] {
         address(Side::Source, AddressMatch::In, link_local),
         address(Side::Destination, AddressMatch::NotIn, multicast),
     ];
-    [to, from].map(|matches| {
-        Rule::new(matches, Verdict::CountAndDrop).with_comment("link-local: no policy can judge it")
-    })
+    [to, from].map(|matches| Rule::new(matches, Verdict::Goto(Ident::fixed(LINK_LOCAL))))
+}
+
+fn link_local(log: Option<&DropLog>) -> Chain {
+    let point = DropPoint {
+        direction: Direction::Egress,
+        of: DropOf::LinkLocal,
+    };
+    let comment = "link-local: no policy can judge it";
+    let rules = drop_rules(&Ident::fixed(LINK_LOCAL), point, log, comment).collect();
+    Chain { hook: None, rules }
 }
 
 /// One look-up for each family, and nothing more for pods that no policy isolates (semantics rules A3, A6).

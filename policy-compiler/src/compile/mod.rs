@@ -6,6 +6,7 @@
 mod address_ranges;
 mod addresses;
 mod base_chains;
+mod drop_rules;
 mod families;
 mod pod_chain;
 mod policy_chain;
@@ -15,9 +16,11 @@ mod set_definition;
 mod tests;
 
 pub(crate) use addresses::Claims;
+pub use base_chains::LINK_LOCAL;
 pub(crate) use base_chains::{add_base_chains, entry_map};
 pub(crate) use families::Families;
-pub(crate) use pod_chain::{contested_chain, contested_chain_name, pod_chain, pod_chain_name};
+pub use pod_chain::pod_chain_name;
+pub(crate) use pod_chain::{contested_chain, contested_chain_name, pod_chain};
 pub(crate) use policy_chain::compile_policy;
 use policy_chain::policy_chain_name;
 pub(crate) use set_definition::{SetContent, SetDefinition};
@@ -26,16 +29,23 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::model::{Direction, Name, NodeScope, ObjectKey, Pod, Policy, Snapshot};
-use crate::ruleset::{Ident, Ruleset, Set};
+use crate::ruleset::{DropLog, Ident, Ruleset, Set};
 
 /// Compiles what a node must enforce: for each isolated pod of `scope`, a chain in each direction it is isolated in.
+/// What is dropped is logged as [`DropLog::default`] says.
 ///
 /// Without isolated pods the ruleset is empty, so that a node without policies pays nothing.
 pub fn compile(snapshot: &Snapshot, scope: &NodeScope) -> Ruleset {
+    compile_with(snapshot, scope, Some(&DropLog::default()))
+}
+
+/// As [`compile`], with drops logged as `log` says; without it they are only counted.
+pub fn compile_with(snapshot: &Snapshot, scope: &NodeScope, log: Option<&DropLog>) -> Ruleset {
     let claims = Claims::of_all(snapshot.pods.values());
     let mut compilation = Compilation {
         snapshot,
         scope,
+        log,
         claims: &claims,
         ruleset: Ruleset::default(),
     };
@@ -67,6 +77,7 @@ pub(crate) fn isolates<'a>(
 struct Compilation<'a> {
     snapshot: &'a Snapshot,
     scope: &'a NodeScope,
+    log: Option<&'a DropLog>,
     claims: &'a Claims,
     ruleset: Ruleset,
 }
@@ -100,7 +111,7 @@ impl<'a> Compilation<'a> {
                 .filter(|d| isolates(policies.iter().copied(), *d))
             {
                 let name = pod_chain_name(&pod.key, direction);
-                let chain = pod_chain(&pod.key, &addresses, direction, &policies);
+                let chain = pod_chain(pod, &addresses, direction, &policies, self.log);
                 self.enter(&addresses, direction, &name);
                 self.ruleset.chains.insert(name, chain);
             }
@@ -125,9 +136,8 @@ impl<'a> Compilation<'a> {
                 {
                     let name = contested_chain_name(address, direction);
                     self.enter(&[address], direction, &name);
-                    self.ruleset
-                        .chains
-                        .insert(name, contested_chain(address, direction));
+                    let chain = contested_chain(address, direction, self.log);
+                    self.ruleset.chains.insert(name, chain);
                 }
             }
         }
@@ -136,7 +146,7 @@ impl<'a> Compilation<'a> {
     /// Sends packets of `addresses` to `chain`, through base chains that are made with the first of them.
     fn enter(&mut self, addresses: &[IpAddr], direction: Direction, chain: &Ident) {
         if self.ruleset.maps.is_empty() {
-            add_base_chains(&mut self.ruleset);
+            add_base_chains(&mut self.ruleset, self.log);
         }
         for address in addresses {
             if let Some(map) = self.ruleset.maps.get_mut(&entry_map(direction, *address)) {

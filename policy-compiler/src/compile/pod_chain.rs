@@ -4,12 +4,15 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::drop_rules::drop_rules;
 use super::policy_chain_name;
-use crate::model::{Direction, ObjectKey, Policy};
-use crate::ruleset::{AddressMatch, Chain, Ident, Match, Rule, Side, Verdict};
+use crate::model::{Direction, ObjectKey, Pod, Policy};
+use crate::ruleset::{
+    AddressMatch, Chain, DropLog, DropOf, DropPoint, Ident, Match, PodId, Rule, Side, Verdict,
+};
 
-/// `pod/namespace/name/ingress`
-pub(crate) fn pod_chain_name(pod: &ObjectKey, direction: Direction) -> Ident {
+/// `pod/namespace/name/ingress`: the chain of a pod, and the counter of what it drops.
+pub fn pod_chain_name(pod: &ObjectKey, direction: Direction) -> Ident {
     Ident::from_parts(&[
         "pod",
         pod.namespace.as_str(),
@@ -19,12 +22,13 @@ pub(crate) fn pod_chain_name(pod: &ObjectKey, direction: Direction) -> Ident {
 }
 
 /// The chain that judges what is sent to (or by) a pod. `policies` are those that select the pod; the ones that isolate
-/// in `direction` take part. What none of them allows is dropped, silently (semantics rule A4, decision L11).
+/// in `direction` take part. What none of them allows is dropped (semantics rule A4).
 pub(crate) fn pod_chain(
-    pod: &ObjectKey,
+    pod: &Pod,
     addresses: &[IpAddr],
     direction: Direction,
     policies: &[&Policy],
+    log: Option<&DropLog>,
 ) -> Chain {
     let mut rules: Vec<Rule> = addresses
         .iter()
@@ -39,10 +43,13 @@ pub(crate) fn pod_chain(
             Verdict::Jump(policy_chain_name(&policy.key, direction)),
         ));
     }
-    rules.push(
-        Rule::new(vec![], Verdict::CountAndDrop)
-            .with_comment(&format!("no policy allows this {direction} of {pod}")),
-    );
+    let of = DropOf::Pod(PodId::of(&pod.key, &pod.uid));
+    rules.extend(drop_rules(
+        &pod_chain_name(&pod.key, direction),
+        DropPoint { direction, of },
+        log,
+        &format!("no policy allows this {direction} of {}", pod.key),
+    ));
     Chain { hook: None, rules }
 }
 
@@ -54,11 +61,19 @@ pub(crate) fn contested_chain_name(address: IpAddr, direction: Direction) -> Ide
 
 /// The chain of an address that several live pods claim, one of them isolated: nothing passes, since whatever is
 /// allowed might be allowed to the wrong one (semantics rule F9).
-pub(crate) fn contested_chain(address: IpAddr, direction: Direction) -> Chain {
-    let drop = Rule::new(vec![], Verdict::CountAndDrop)
-        .with_comment("several live pods claim this address");
+pub(crate) fn contested_chain(
+    address: IpAddr,
+    direction: Direction,
+    log: Option<&DropLog>,
+) -> Chain {
+    let of = DropOf::Contested;
     let mut rules = to_itself(address, direction);
-    rules.push(drop);
+    rules.extend(drop_rules(
+        &contested_chain_name(address, direction),
+        DropPoint { direction, of },
+        log,
+        "several live pods claim this address",
+    ));
     Chain { hook: None, rules }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What an event costs depends on the selectors in use on this node and on the objects it concerns, never on how many
 //! pods the cluster has; only a selector that comes into use here looks through the namespaces it covers, and a port
-//! name through all pods. The result always equals [`compile`](crate::compile::compile) of the same objects.
+//! name through all pods. The result always equals [`compile_with`](crate::compile::compile_with) of the same objects.
 
 mod sets;
 mod subjects;
@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use crate::compile::selects;
 use crate::model::{Name, Namespace, NodeScope, ObjectKey, Pod, Policy, Snapshot};
-use crate::ruleset::{Draft, Ruleset, Transaction};
+use crate::ruleset::{Draft, DropLog, Ruleset, Transaction};
 use sets::Sets;
 use subjects::Subjects;
 use world::World;
@@ -53,20 +53,35 @@ struct Stale {
 }
 
 impl Compiler {
-    /// Starts without objects, for the pods of `scope`.
+    /// Starts without objects, for the pods of `scope`. What is dropped is logged as [`DropLog::default`] says.
     pub fn new(scope: NodeScope) -> Self {
         Self {
             world: World::new(scope),
-            subjects: Subjects::default(),
+            subjects: Subjects::new(Some(DropLog::default())),
             sets: Sets::default(),
             draft: Draft::default(),
             stale: Stale::default(),
         }
     }
 
+    /// The same with drops logged as `log` says; without it they are only counted. For a compiler that has not taken an
+    /// event in yet: chains that are there are not made anew.
+    #[must_use]
+    pub fn with_drop_log(self, log: Option<DropLog>) -> Self {
+        Self {
+            subjects: Subjects::new(log),
+            ..self
+        }
+    }
+
     /// All objects held now.
     pub fn snapshot(&self) -> &Snapshot {
         self.world.snapshot()
+    }
+
+    /// The live pods that have an address; several if it is contested.
+    pub fn owners(&self, address: IpAddr) -> impl Iterator<Item = &Pod> {
+        self.world.claimants(address)
     }
 
     /// The ruleset for the objects held now.
@@ -158,7 +173,8 @@ impl Compiler {
             addresses.extend(self.subjects.refresh_pod(key, &self.world, &mut self.draft));
         }
         for address in addresses {
-            Subjects::refresh_address(address, &self.world, &mut self.draft);
+            self.subjects
+                .refresh_address(address, &self.world, &mut self.draft);
         }
         self.subjects
             .refresh_policies(&mut self.sets, &self.world, &mut self.draft);

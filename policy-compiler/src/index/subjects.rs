@@ -10,11 +10,13 @@ use crate::compile::{
     isolates, pod_chain, pod_chain_name,
 };
 use crate::model::{Direction, ObjectKey, Pod, Policy};
-use crate::ruleset::{Draft, Ident, Ruleset};
+use crate::ruleset::{Draft, DropLog, Ident, Ruleset};
 
 /// Which local pods are subject to which policies.
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
+    /// How drops are logged.
+    log: Option<DropLog>,
     /// Pods with an address of their own that some policy selects.
     pods: BTreeMap<ObjectKey, Subject>,
     /// Policies that select such a pod.
@@ -41,6 +43,14 @@ struct PolicyInUse {
 }
 
 impl Subjects {
+    /// Nobody yet.
+    pub(super) fn new(log: Option<DropLog>) -> Self {
+        Self {
+            log,
+            ..Self::default()
+        }
+    }
+
     /// Has a policy's chains compiled again at the next [`refresh_policies`](Self::refresh_policies).
     pub(super) fn policy_changed(&mut self, key: &ObjectKey) {
         if let Some(policy) = self.policies.get_mut(key) {
@@ -69,10 +79,13 @@ impl Subjects {
         }
         for direction in Direction::BOTH {
             let name = pod_chain_name(key, direction);
-            if isolates(policies.iter().copied(), direction) {
-                draft.put_chain(&name, pod_chain(key, &addresses, direction, &policies));
-            } else {
-                draft.remove_chain(&name);
+            match pod.filter(|_| isolates(policies.iter().copied(), direction)) {
+                Some(pod) => {
+                    let log = self.log.as_ref();
+                    let chain = pod_chain(pod, &addresses, direction, &policies, log);
+                    draft.put_chain(&name, chain);
+                }
+                None => draft.remove_chain(&name),
             }
         }
         let new = Subject {
@@ -113,7 +126,7 @@ impl Subjects {
     }
 
     /// Brings up to date where packets of an address are sent.
-    pub(super) fn refresh_address(address: IpAddr, world: &World, draft: &mut Draft) {
+    pub(super) fn refresh_address(&self, address: IpAddr, world: &World, draft: &mut Draft) {
         let claimants: Vec<&Pod> = world.claimants(address).collect();
         let local = claimants.iter().any(|pod| world.is_local(pod));
         for direction in Direction::BOTH {
@@ -128,12 +141,13 @@ impl Subjects {
                 _ => None,
             };
             if chain.as_ref() == Some(&contested) {
-                draft.put_chain(&contested, contested_chain(address, direction));
+                let chain = contested_chain(address, direction, self.log.as_ref());
+                draft.put_chain(&contested, chain);
             } else {
                 draft.remove_chain(&contested);
             }
             if chain.is_some() && draft.ruleset().maps.is_empty() {
-                add_base_chains_to(draft);
+                add_base_chains_to(draft, self.log.as_ref());
             }
             draft.set_entry(&entry_map(direction, address), address, chain.as_ref());
         }
@@ -192,7 +206,7 @@ impl Subjects {
         if maps.is_empty() || maps.values().any(|map| !map.elements.is_empty()) {
             return;
         }
-        let base = base();
+        let base = base(None);
         base.maps.keys().for_each(|name| draft.remove_map(name));
         base.chains.keys().for_each(|name| draft.remove_chain(name));
     }
@@ -208,8 +222,8 @@ fn missing_from(among: &[ObjectKey], keys: &[ObjectKey]) -> Vec<ObjectKey> {
     missing.cloned().collect()
 }
 
-fn add_base_chains_to(draft: &mut Draft) {
-    let base = base();
+fn add_base_chains_to(draft: &mut Draft, log: Option<&DropLog>) {
+    let base = base(log);
     base.maps
         .into_iter()
         .for_each(|(name, map)| draft.add_map(&name, map));
@@ -218,8 +232,8 @@ fn add_base_chains_to(draft: &mut Draft) {
         .for_each(|(name, chain)| draft.put_chain(&name, chain));
 }
 
-fn base() -> Ruleset {
+fn base(log: Option<&DropLog>) -> Ruleset {
     let mut base = Ruleset::default();
-    add_base_chains(&mut base);
+    add_base_chains(&mut base, log);
     base
 }

@@ -61,6 +61,7 @@ impl Changes {
         remove: &mut Vec<Operation>,
     ) {
         let mut delete = Vec::new();
+        self.counter_operations(now, make, remove);
         for (name, old) in &self.chains {
             let new = now.chains.get(name);
             match (old, new) {
@@ -82,6 +83,30 @@ impl Changes {
         }
         delete.append(remove);
         *remove = delete;
+    }
+
+    /// A counter comes and goes with the chain that counts in it; what happens to the chain's rules in between leaves
+    /// it alone.
+    fn counter_operations(
+        &self,
+        now: &Ruleset,
+        make: &mut Vec<Operation>,
+        remove: &mut Vec<Operation>,
+    ) {
+        let edited = self.chains.iter();
+        let before: BTreeSet<&Ident> = edited
+            .clone()
+            .filter_map(|(_, old)| old.as_ref())
+            .flat_map(Chain::counters)
+            .collect();
+        let after: BTreeSet<&Ident> = edited
+            .filter_map(|(name, _)| now.chains.get(name))
+            .flat_map(Chain::counters)
+            .collect();
+        let fresh = after.difference(&before).copied().cloned();
+        make.extend(fresh.map(Operation::AddCounter));
+        let gone = before.difference(&after).copied().cloned();
+        remove.extend(gone.map(Operation::DeleteCounter));
     }
 
     fn entry_operations(&self, now: &Ruleset, fill: &mut Vec<Operation>) {

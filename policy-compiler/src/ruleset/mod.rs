@@ -5,6 +5,7 @@
 
 mod changes;
 mod draft;
+mod drop_log;
 mod drop_point;
 mod json;
 mod name;
@@ -15,6 +16,7 @@ mod text;
 mod transaction;
 
 pub use draft::Draft;
+pub use drop_log::DropLog;
 pub use drop_point::{DropOf, DropPoint, DropPointError, PodId};
 pub use name::{Comment, Ident};
 pub use rule::{AddressMatch, Chain, Family, Hook, Match, Rule, Side, Verdict};

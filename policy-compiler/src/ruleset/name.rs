@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-/// The kernel's limit for the name of a chain, set or map, in bytes.
+/// The kernel's limit for the name of a chain, set, map or counter, in bytes.
 const LONGEST_IDENT: usize = 255;
 
 /// The kernel's limit for a comment, in bytes.
 const LONGEST_COMMENT: usize = 127;
 
-/// The name of a chain, set or map: `[a-z0-9/._-]`, beginning with a letter, at most 255 bytes.
+/// The name of a chain, set, map or counter: `[a-z0-9/._-]`, beginning with a letter, at most 255 bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ident(Arc<str>);
 

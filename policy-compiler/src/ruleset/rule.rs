@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Comment, Ident};
+use super::{Comment, DropLog, DropPoint, Ident};
 use crate::model::{Direction, PortRange, Protocol};
 
 /// An address family, where a match is bound to one.
@@ -176,8 +176,10 @@ pub enum AddressMatch {
 pub enum Verdict {
     /// Leave the table: allowed.
     Accept,
-    /// Count it and drop it.
-    CountAndDrop,
+    /// Tell of it, as often as the limit allows, and go on with the next rule.
+    Log(DropPoint, DropLog),
+    /// Count it in the named counter, which no other chain refers to, and drop it.
+    CountAndDrop(Ident),
     /// Go through another chain and come back.
     Jump(Ident),
     /// Go through another chain and do not come back.

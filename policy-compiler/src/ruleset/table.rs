@@ -8,7 +8,8 @@ use crate::model::Pod;
 /// The one table that is ours, of family `inet`. Nothing outside it is ever touched.
 pub const TABLE: &str = "netpol";
 
-/// Everything in table `inet netpol`.
+/// Everything in table `inet netpol`. Counters are not held: those exist that a rule counts in
+/// ([`counters`](Self::counters)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ruleset {
     /// Named sets.
@@ -23,6 +24,11 @@ impl Ruleset {
     /// Whether the table holds nothing, as on a node none of whose pods is isolated.
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty() && self.maps.is_empty() && self.chains.is_empty()
+    }
+
+    /// The named counters, in order.
+    pub fn counters(&self) -> BTreeSet<&Ident> {
+        self.chains.values().flat_map(Chain::counters).collect()
     }
 
     /// The part of the table that packets of `pod` can reach.
@@ -70,7 +76,18 @@ impl Chain {
     pub fn targets(&self) -> impl Iterator<Item = &Ident> {
         self.rules.iter().filter_map(|rule| match &rule.verdict {
             Verdict::Jump(chain) | Verdict::Goto(chain) => Some(chain),
-            Verdict::Accept | Verdict::CountAndDrop | Verdict::AddressMap(..) => None,
+            Verdict::Accept
+            | Verdict::Log(..)
+            | Verdict::CountAndDrop(_)
+            | Verdict::AddressMap(..) => None,
+        })
+    }
+
+    /// The counters that this chain's rules count in.
+    pub fn counters(&self) -> impl Iterator<Item = &Ident> {
+        self.rules.iter().filter_map(|rule| match &rule.verdict {
+            Verdict::CountAndDrop(counter) => Some(counter),
+            _ => None,
         })
     }
 

@@ -12,6 +12,11 @@ impl Display for Ruleset {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "table inet {TABLE} {{")?;
         let mut gap = "";
+        for name in self.counters() {
+            // As nft lists it without what it has counted.
+            writeln!(f, "{gap}\tcounter {name} {{\n\t}}")?;
+            gap = "\n";
+        }
         for (name, set) in &self.sets {
             writeln!(f, "{gap}\tset {name} {{\n{}\t}}", Body(set))?;
             gap = "\n";
@@ -206,7 +211,12 @@ impl Display for Verdict {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accept => f.write_str("accept"),
-            Self::CountAndDrop => f.write_str("counter drop"),
+            Self::Log(point, log) => write!(
+                f,
+                "limit rate {}/second burst {} packets log prefix \"{point}\" group {} snaplen {}",
+                log.rate, log.burst, log.group, log.snaplen
+            ),
+            Self::CountAndDrop(counter) => write!(f, "counter name \"{counter}\" drop"),
             Self::Jump(chain) => write!(f, "jump {chain}"),
             Self::Goto(chain) => write!(f, "goto {chain}"),
             Self::AddressMap(family, side, map) => {

@@ -22,6 +22,8 @@ pub enum Operation {
     DeleteTable,
     /// Put a whole ruleset into the (new) table.
     Load(Ruleset),
+    /// Make a counter that has counted nothing.
+    AddCounter(Ident),
     /// Make a set.
     AddSet(Ident, SetKey, Comment),
     /// Make a verdict map.
@@ -44,6 +46,8 @@ pub enum Operation {
     AddMapElements(Ident, Vec<(IpAddr, Ident)>),
     /// Remove a chain that nothing refers to any more.
     DeleteChain(Ident),
+    /// Remove a counter that nothing refers to any more, with what it has counted.
+    DeleteCounter(Ident),
     /// Remove a set that nothing refers to any more.
     DeleteSet(Ident),
     /// Remove a verdict map that nothing refers to any more.
@@ -112,6 +116,7 @@ impl Display for Operation {
             Self::AddTable => write!(f, "add table inet {TABLE}"),
             Self::DeleteTable => write!(f, "delete table inet {TABLE}"),
             Self::Load(ruleset) => write!(f, "{ruleset}"),
+            Self::AddCounter(name) => write!(f, "add counter inet {TABLE} {name}"),
             Self::AddSet(name, key, comment) => {
                 let declaration = declaration(*key).join("; ");
                 write!(
@@ -154,6 +159,7 @@ impl Display for Operation {
                     .map(|(address, chain)| map_element(address, chain)),
             ),
             Self::DeleteChain(name) => write!(f, "delete chain inet {TABLE} {name}"),
+            Self::DeleteCounter(name) => write!(f, "delete counter inet {TABLE} {name}"),
             Self::DeleteSet(name) => write!(f, "delete set inet {TABLE} {name}"),
             Self::DeleteMap(name) => write!(f, "delete map inet {TABLE} {name}"),
         }

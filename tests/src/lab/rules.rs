@@ -33,7 +33,7 @@ impl Lab {
         }
     }
 
-    /// The chains of a node's table that `about` occurs in, and the entry chains, with their counters.
+    /// The chains and counters of a node's table that `about` occurs in, and the entry chains.
     pub fn relevant_chains(&self, node: &str, about: &[&str]) -> Result<String, LabError> {
         let Some(table) = self.list_table(node)? else {
             return Ok(format!("{node} has no table inet netpol\n"));
@@ -42,7 +42,8 @@ impl Lab {
         for block in blocks(&table) {
             let head = block.lines().next().unwrap_or_default();
             let entry = block.contains(" hook ");
-            if head.contains("chain ") && (entry || about.iter().any(|word| block.contains(word))) {
+            let is_shown = head.contains("chain ") || head.contains("counter ");
+            if is_shown && (entry || about.iter().any(|word| block.contains(word))) {
                 relevant.push_str(&block);
             }
         }
@@ -50,7 +51,7 @@ impl Lab {
     }
 }
 
-/// The sets and chains of a listing, each with its closing brace.
+/// The counters, sets and chains of a listing, each with its closing brace.
 fn blocks(table: &str) -> impl Iterator<Item = String> {
     let mut lines = table.lines().skip(1);
     std::iter::from_fn(move || {

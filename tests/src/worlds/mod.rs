@@ -9,6 +9,7 @@ use policy_compiler::model::{
     Labels, Name, NamedPort, Namespace, NodeScope, ObjectKey, Phase, Pod, PodAddresses, PortName,
     Protocol,
 };
+use policy_compiler::ruleset::DropLog;
 use policy_compiler::verdict::{Endpoint, Flow, Transport};
 use proptest::collection::vec;
 use proptest::option;
@@ -159,6 +160,28 @@ pub fn scope() -> impl Strategy<Value = NodeScope> {
         Just(NodeScope::AllNodes),
         select(&NODES[..]).prop_map(|n| NodeScope::Node(name(n)))
     ]
+}
+
+/// How drops are logged, if at all.
+pub fn drop_log() -> impl Strategy<Value = Option<DropLog>> {
+    let least = DropLog {
+        group: 0,
+        rate: 1,
+        burst: 1,
+        snaplen: 0,
+    };
+    let most = DropLog {
+        group: u16::MAX,
+        rate: u32::MAX,
+        burst: u32::MAX,
+        snaplen: u32::MAX,
+    };
+    select(vec![
+        None,
+        Some(DropLog::default()),
+        Some(least),
+        Some(most),
+    ])
 }
 
 /// Every flow worth asking about: each pair of endpoints of one family, each kind of transport.

@@ -1,10 +1,10 @@
 //! One event in all formats, written out by hand.
 
-use netpol_agent::flow_log::event::Line;
+use netpol_agent::flow_log::event::{FlowEvent, Line, Reason};
 use netpol_agent::flow_log::format::Format;
 use netpol_agent::flow_log::format::hubble::ExportEvent;
 
-use super::samples::refused;
+use super::samples::{keys, refused};
 
 const HUBBLE: &str = concat!(
     r#"{"flow":{"time":"2026-03-01T12:00:00.250000000Z","uuid":"UUID","verdict":"DROPPED","drop_reason":133,"#,
@@ -105,4 +105,70 @@ fn an_event_is_told_in_each_format() {
     let written: serde_json::Value =
         serde_json::from_str(&Format::Ecs.write(&line)).expect("a line");
     similar_asserts::assert_eq!(ecs, written);
+}
+
+#[test]
+fn every_reason_is_told_in_words() {
+    let no_rule = |near: &[&str], more| Reason::NoRule {
+        isolating: keys(&["shop/db"]),
+        near_misses: near.iter().map(ToString::to_string).collect(),
+        more,
+    };
+    let contested = Reason::Contested {
+        isolating: keys(&["a/x", "b/y"]),
+    };
+    let mismatch = Reason::Mismatch {
+        verdict: "a -> b: ALLOWED\n  egress  of a:   open".to_owned(),
+    };
+    for (reason, words) in [
+        (
+            no_rule(&["near", "far"], 0),
+            r#"reason=no-rule denied_by=shop/db why="near | far" extent="#,
+        ),
+        (
+            no_rule(&["near"], 7),
+            r#"reason=no-rule denied_by=shop/db why="near | 7 more" extent="#,
+        ),
+        (
+            no_rule(&[], 0),
+            r#"denied_by=shop/db why="the policies that isolate the pod have no ingress rules" extent="#,
+        ),
+        (
+            contested,
+            r#"reason=contested denied_by=a/x,b/y why="several pods claim the address" extent="#,
+        ),
+        (
+            Reason::LinkLocal,
+            r#"reason=link-local why="no policy can allow link-local addresses" extent="#,
+        ),
+        (
+            Reason::Changed,
+            r#"reason=changed why="policies, labels or addresses had just changed" extent="#,
+        ),
+        (
+            mismatch,
+            r#"reason=mismatch why="the policies do not forbid it: a -> b: ALLOWED | egress of a: open" extent="#,
+        ),
+        (
+            Reason::Unknown,
+            r#"why="the pod is not known any more, or the packet could not be read" extent="#,
+        ),
+    ] {
+        let event = FlowEvent {
+            reason,
+            ..refused()
+        };
+        let line = Format::Logfmt.write(&Line::Flow(Box::new(event)));
+        assert!(line.contains(words), "{words}\n{line}");
+    }
+    let unread = FlowEvent {
+        reason: no_rule(&[], 0),
+        transport: None,
+        ..refused()
+    };
+    let line = Format::Logfmt.write(&Line::Flow(Box::new(unread)));
+    assert!(
+        line.contains(r#"why="the packet could not be read""#),
+        "{line}"
+    );
 }

@@ -158,7 +158,7 @@ fn without_a_rule() -> Vec<FlowEvent> {
             reason: no_rule(&["shop/closed"], &[], 0),
             hints: vec![hint(
                 "dns-blocked",
-                "names cannot be looked up: no policy lets the pod reach port 53",
+                "the pod cannot look up names: an egress rule for UDP and TCP 53 to the cluster's DNS is needed",
             )],
             ..going_out()
         },
@@ -169,14 +169,14 @@ fn without_a_rule() -> Vec<FlowEvent> {
             reason: no_rule(
                 &["shop/db"],
                 &[
-                    "shop/db ingress[0]: not a pod; ports match",
-                    "shop/db ingress[1]: not in 10.0.0.0/8",
+                    "shop/db ingress[0]: ports match; 192.168.0.11 is not a pod, only an ipBlock could match it",
+                    "shop/db ingress[1]: ports match; 192.168.0.11 is not in 10.0.0.0/8",
                 ],
                 3,
             ),
             hints: vec![hint(
                 "masqueraded",
-                "the source is the address of node node-a: is what pods send masqueraded?",
+                "the source is node node-a (192.168.0.11): a process or hostNetwork pod there, or a client that was masqueraded (a node port, a load balancer without externalTrafficPolicy Local); selectors never match these, only an ipBlock does",
             )],
             ..refused()
         },
@@ -193,7 +193,9 @@ fn without_a_rule() -> Vec<FlowEvent> {
             }),
             reason: no_rule(
                 &["shop/db", "shop/default-deny"],
-                &["shop/db ingress[0]: not a pod; port UDP 1900 not in TCP 8443"],
+                &[
+                    "shop/db ingress[0]: 203.0.113.7 is not a pod, only an ipBlock could match it; port UDP 1900 not in TCP 8443",
+                ],
                 0,
             ),
             ..refused()
@@ -211,7 +213,7 @@ fn without_a_rule() -> Vec<FlowEvent> {
             }),
             reason: no_rule(
                 &["shop/closed"],
-                &["shop/closed egress[0]: protocol 47 has no ports"],
+                &["shop/closed egress[0]: peer matches; ICMP or other not in TCP 443"],
                 0,
             ),
             ..going_out()
@@ -251,11 +253,11 @@ fn for_other_reasons() -> Vec<FlowEvent> {
             time: at(16),
             transport: Some(tcp(40001, 8443, PSH_ACK)),
             reason: Reason::Mismatch {
-                verdict: "allowed by shop/db ingress[0]".to_owned(),
+                verdict: "shop/web-7d4b9c-x2x4v -> shop/db-0 TCP 8443: ALLOWED\n  egress  of shop/web-7d4b9c-x2x4v: not isolated\n  ingress of shop/db-0:             allowed by shop/db ingress[0]".to_owned(),
             },
             hints: vec![hint(
                 "stray-packet",
-                "not the first packet of a connection: it began before the rules did, or its entry is gone",
+                "not the first packet of a connection: that has been forgotten or was never seen here (a late packet, an idle connection past its timeout, or the way back takes another path)",
             )],
             ..refused()
         },
@@ -273,7 +275,12 @@ fn for_other_reasons() -> Vec<FlowEvent> {
 
 /// All of them, by time.
 pub(crate) fn all() -> Vec<Line> {
-    let lost = [LostAt::KernelBuffer, LostAt::AgentQueue, LostAt::Output];
+    let lost = [
+        LostAt::KernelBuffer,
+        LostAt::AgentQueue,
+        LostAt::Output,
+        LostAt::RateLimit,
+    ];
     let mut flows = vec![refused()];
     flows.extend(without_a_rule());
     flows.extend(for_other_reasons());

@@ -2,82 +2,118 @@
 
 use std::collections::BTreeSet;
 
-use netpol_tests::lab::Netns;
-use netpol_tests::worlds::{history, scope};
-use policy_compiler::compile::compile;
-use policy_compiler::index::Compiler;
-use policy_compiler::ruleset::Transaction;
+use netpol_tests::lab::{LabError, Netns};
+use netpol_tests::worlds::{drop_log, history, scope};
+use policy_compiler::compile::compile_with;
+use policy_compiler::index::{Compiler, Event};
+use policy_compiler::model::NodeScope;
+use policy_compiler::ruleset::{DropLog, Ruleset, Transaction};
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
 /// Worlds tried; each costs some twenty runs of `nft`.
 const WORLDS: u32 = 100;
 
-/// Commits as the agent makes them, one after another, leave what a load from scratch leaves, and so does the JSON.
 #[test]
 fn changes_scripts_and_json_make_the_same_table() {
-    let [changed, loaded, json] = ["changed", "loaded", "json"]
-        .map(|name| Netns::new(name).unwrap_or_else(|error| panic!("{error}")));
+    let ways = ThreeWays::new().unwrap_or_else(|error| panic!("{error}"));
     let mut runner = TestRunner::new(Config {
         cases: WORLDS,
         failure_persistence: None,
         ..Config::default()
     });
-    let outcome = runner.run(&(history(16), scope()), |(events, scope)| {
-        let fail = |error: netpol_tests::lab::LabError| TestCaseError::fail(error.to_string());
-        let mut compiler = Compiler::new(scope.clone());
-        changed
-            .nft(&Transaction::replace(compiler.ruleset()).to_string())
-            .map_err(fail)?;
-        for events in events.chunks(3) {
-            events
-                .iter()
-                .cloned()
-                .for_each(|event| compiler.apply(event));
-            let transaction = compiler.take_transaction();
-            if !transaction.is_empty() {
-                changed.nft(&transaction.to_string()).map_err(fail)?;
-            }
-        }
-        let ruleset = compile(compiler.snapshot(), &scope);
-        loaded
-            .nft(&Transaction::replace(&ruleset).to_string())
-            .map_err(fail)?;
-        json.nft(&Transaction::remove().to_string()).map_err(fail)?;
-        json.run(&["nft", "-j", "-f", "-"], &ruleset.to_json().to_string())
-            .map_err(fail)?;
-        let expected = listing(&loaded).map_err(fail)?;
-        same("changes", &listing(&changed).map_err(fail)?, &expected)?;
-        let json = listing(&json).map_err(fail)?;
-        same(
-            "JSON",
-            &without_set_comments(&json),
-            &without_set_comments(&expected),
-        )?;
-        same(
-            "the printed script",
-            &objects(&ruleset.to_string()),
-            &expected,
-        )
-    });
+    let outcome = runner.run(
+        &(history(16), scope(), drop_log()),
+        |(events, scope, log)| {
+            ways.lead_to_the_same(&events, &scope, log)
+                .map_err(TestCaseError::fail)
+        },
+    );
     match outcome {
         Ok(()) => {}
-        Err(TestError::Fail(why, (events, scope))) => panic!("{scope:?}\n{events:#?}\n{why}"),
+        Err(TestError::Fail(why, (events, scope, log))) => {
+            panic!("{scope:?}, {log:?}\n{events:#?}\n{why}")
+        }
         Err(TestError::Abort(why)) => panic!("{why}"),
     }
 }
 
-fn same(
-    how: &str,
-    found: &BTreeSet<String>,
-    expected: &BTreeSet<String>,
-) -> Result<(), TestCaseError> {
+/// Three kernels, each brought to a world in its own way.
+pub(crate) struct ThreeWays {
+    /// Commits as the agent makes them, one after another.
+    changed: Netns,
+    /// A load from scratch.
+    loaded: Netns,
+    /// The JSON.
+    json: Netns,
+}
+
+impl ThreeWays {
+    pub(crate) fn new() -> Result<Self, LabError> {
+        Ok(Self {
+            changed: Netns::new("changed")?,
+            loaded: Netns::new("loaded")?,
+            json: Netns::new("json")?,
+        })
+    }
+
+    /// Says how the tables differ that the ways lead to, or what nft refused.
+    pub(crate) fn lead_to_the_same(
+        &self,
+        events: &[Event],
+        scope: &NodeScope,
+        log: Option<DropLog>,
+    ) -> Result<(), String> {
+        let ruleset = self
+            .go(events, scope, log)
+            .map_err(|error| error.to_string())?;
+        let list = |netns| listing(netns).map_err(|error: LabError| error.to_string());
+        let expected = list(&self.loaded)?;
+        same("changes", &list(&self.changed)?, &expected)?;
+        same(
+            "JSON",
+            &without_set_comments(&list(&self.json)?),
+            &without_set_comments(&expected),
+        )?;
+        let printed = objects(&ruleset.to_string());
+        same("the printed script", &printed, &expected)
+    }
+
+    fn go(
+        &self,
+        events: &[Event],
+        scope: &NodeScope,
+        log: Option<DropLog>,
+    ) -> Result<Ruleset, LabError> {
+        let mut compiler = Compiler::new(scope.clone()).with_drop_log(log);
+        let empty = Transaction::replace(compiler.ruleset());
+        self.changed.nft(&empty.to_string())?;
+        for events in events.chunks(3) {
+            for event in events {
+                compiler.apply(event.clone());
+            }
+            let transaction = compiler.take_transaction();
+            if !transaction.is_empty() {
+                self.changed.nft(&transaction.to_string())?;
+            }
+        }
+        let ruleset = compile_with(compiler.snapshot(), scope, log.as_ref());
+        self.loaded
+            .nft(&Transaction::replace(&ruleset).to_string())?;
+        self.json.nft(&Transaction::remove().to_string())?;
+        let json = ruleset.to_json().to_string();
+        self.json.run(&["nft", "-j", "-f", "-"], &json)?;
+        Ok(ruleset)
+    }
+}
+
+fn same(how: &str, found: &BTreeSet<String>, expected: &BTreeSet<String>) -> Result<(), String> {
     let difference: Vec<&String> = found.symmetric_difference(expected).collect();
     if difference.is_empty() {
         return Ok(());
     }
-    Err(TestCaseError::fail(format!(
+    Err(format!(
         "{how} left another table than a load from scratch: {difference:#?}"
-    )))
+    ))
 }
 
 /// nft 1.0.6 writes the comments of sets to JSON but does not read them from it.
@@ -94,7 +130,7 @@ fn without_set_comments(objects: &BTreeSet<String>) -> BTreeSet<String> {
     objects.iter().map(strip).collect()
 }
 
-fn listing(netns: &Netns) -> Result<BTreeSet<String>, netpol_tests::lab::LabError> {
+fn listing(netns: &Netns) -> Result<BTreeSet<String>, LabError> {
     // Stateless: without what counters have counted.
     Ok(objects(&netns.run(
         &["nft", "-s", "list", "table", "inet", "netpol"],

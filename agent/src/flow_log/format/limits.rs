@@ -18,7 +18,7 @@ const SENTENCE: usize = 1024;
 /// The most bytes of a name that Kubernetes does not limit.
 const NAME: usize = 253;
 /// The most hints.
-pub(super) const HINTS: usize = 4;
+pub(super) const HINTS: usize = 6;
 
 /// The beginning of a list, and how many are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]

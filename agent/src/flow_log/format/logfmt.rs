@@ -44,7 +44,7 @@ fn flow(pairs: &mut Pairs, event: &FlowEvent) {
     if !policies.is_empty() {
         pairs.push("denied_by", &tell::keys(&limits::policies(policies)));
     }
-    pairs.push("why", &tell::why(&event.reason));
+    pairs.push("why", &tell::why(event));
     let hints: Vec<_> = event
         .hints
         .iter()

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use policy_compiler::model::ObjectKey;
 
-use crate::flow_log::event::{End, LostAt, Reason, Who};
+use crate::flow_log::event::{End, FlowEvent, LostAt, Reason, Who};
 use crate::flow_log::packet::{PacketTransport, TcpFlags};
 use crate::flow_log::sighting::Extent;
 
@@ -31,8 +31,8 @@ pub(super) fn isolating(reason: &Reason) -> &[ObjectKey] {
 }
 
 /// Why, in words: the rules that come nearest, or what else there is to say.
-pub(super) fn why(reason: &Reason) -> String {
-    let text = match reason {
+pub(super) fn why(event: &FlowEvent) -> String {
+    let text = match &event.reason {
         Reason::NoRule {
             near_misses, more, ..
         } => {
@@ -45,7 +45,13 @@ pub(super) fn why(reason: &Reason) -> String {
                 rules.push(format!("{more} more"));
             }
             if rules.is_empty() {
-                return "the policies that isolate the pod have no rules".to_owned();
+                if event.transport.is_none() {
+                    return "the packet could not be read".to_owned();
+                }
+                return format!(
+                    "the policies that isolate the pod have no {} rules",
+                    event.direction
+                );
             }
             return rules.join(" | ");
         }
@@ -53,7 +59,11 @@ pub(super) fn why(reason: &Reason) -> String {
         Reason::LinkLocal => "no policy can allow link-local addresses",
         Reason::Changed => "policies, labels or addresses had just changed",
         Reason::Mismatch { verdict } => {
-            return limits::sentence(&format!("the policies do not forbid it: {verdict}"));
+            // It has a line for each side, indented and aligned.
+            let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+            let lines: Vec<_> = verdict.lines().map(words).collect();
+            let text = format!("the policies do not forbid it: {}", lines.join(" | "));
+            return limits::sentence(&text);
         }
         Reason::Unknown => "the pod is not known any more, or the packet could not be read",
     };
@@ -118,6 +128,7 @@ pub(super) fn lost_at(at: LostAt) -> &'static str {
         LostAt::KernelBuffer => "kernel-buffer",
         LostAt::AgentQueue => "agent-queue",
         LostAt::Output => "output",
+        LostAt::RateLimit => "rate-limit",
     }
 }
 
@@ -178,33 +189,19 @@ pub(super) fn tcp_flags(transport: PacketTransport) -> Option<TcpFlags> {
     }
 }
 
-pub(super) const FIN: TcpFlags = TcpFlags(1);
-pub(super) const SYN: TcpFlags = TcpFlags(1 << 1);
-pub(super) const RST: TcpFlags = TcpFlags(1 << 2);
-pub(super) const PSH: TcpFlags = TcpFlags(1 << 3);
-pub(super) const ACK: TcpFlags = TcpFlags(1 << 4);
-pub(super) const URG: TcpFlags = TcpFlags(1 << 5);
-pub(super) const ECE: TcpFlags = TcpFlags(1 << 6);
-pub(super) const CWR: TcpFlags = TcpFlags(1 << 7);
-
-/// Whether `flag` is among `flags`.
-pub(super) fn has(flags: TcpFlags, flag: TcpFlags) -> bool {
-    flags.0 & flag.0 != 0
-}
-
 /// `SYN`, `ACK`, …, in the order in which Hubble tells them.
 pub(super) fn flag_names(flags: TcpFlags) -> Vec<&'static str> {
     [
-        (SYN, "SYN"),
-        (ACK, "ACK"),
-        (RST, "RST"),
-        (FIN, "FIN"),
-        (PSH, "PSH"),
-        (URG, "URG"),
-        (ECE, "ECE"),
-        (CWR, "CWR"),
+        (flags.syn(), "SYN"),
+        (flags.ack(), "ACK"),
+        (flags.rst(), "RST"),
+        (flags.fin(), "FIN"),
+        (flags.psh(), "PSH"),
+        (flags.urg(), "URG"),
+        (flags.ece(), "ECE"),
+        (flags.cwr(), "CWR"),
     ]
     .into_iter()
-    .filter_map(|(flag, name)| has(flags, flag).then_some(name))
+    .filter_map(|(is_set, name)| is_set.then_some(name))
     .collect()
 }

@@ -22,7 +22,7 @@ const VERSION: &str = "8.17.0";
 impl From<&FlowEvent> for FlowDocument {
     fn from(event: &FlowEvent) -> Self {
         let (_, packets, since) = tell::extent(event.extent);
-        let reason = limits::sentence(&tell::why(&event.reason));
+        let reason = limits::sentence(&tell::why(event));
         let ports = event.transport.and_then(tell::ports);
         let policies = limits::policies(tell::isolating(&event.reason)).shown;
         let address = |end: &End, port| Peer {

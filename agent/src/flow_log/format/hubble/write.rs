@@ -48,6 +48,7 @@ impl From<&LostEvent> for LostEvents {
             LostAt::KernelBuffer => "PERF_EVENT_RING_BUFFER",
             LostAt::AgentQueue => "OBSERVER_EVENTS_QUEUE",
             LostAt::Output => "HUBBLE_RING_BUFFER",
+            LostAt::RateLimit => "UNKNOWN_LOST_EVENT_SOURCE",
         };
         Self {
             source: source.to_owned(),
@@ -122,7 +123,7 @@ fn ip(event: &FlowEvent) -> Option<Ip> {
 fn is_reply(transport: Option<PacketTransport>) -> Option<bool> {
     match transport? {
         PacketTransport::Tcp { flags, .. } => flags
-            .is_some_and(|flags| tell::has(flags, tell::SYN) && !tell::has(flags, tell::ACK))
+            .is_some_and(|flags| flags.syn() && !flags.ack())
             .then_some(false),
         PacketTransport::Other { fragment: true, .. } => None,
         _ => Some(false),
@@ -165,16 +166,15 @@ fn layer4(transport: PacketTransport) -> Option<Layer4> {
 }
 
 fn tcp_flags(flags: PacketFlags) -> TcpFlags {
-    let has = |flag| tell::has(flags, flag);
     TcpFlags {
-        fin: has(tell::FIN),
-        syn: has(tell::SYN),
-        rst: has(tell::RST),
-        psh: has(tell::PSH),
-        ack: has(tell::ACK),
-        urg: has(tell::URG),
-        ece: has(tell::ECE),
-        cwr: has(tell::CWR),
+        fin: flags.fin(),
+        syn: flags.syn(),
+        rst: flags.rst(),
+        psh: flags.psh(),
+        ack: flags.ack(),
+        urg: flags.urg(),
+        ece: flags.ece(),
+        cwr: flags.cwr(),
     }
 }
 

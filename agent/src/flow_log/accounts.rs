@@ -1,0 +1,107 @@
+//! Whose account a counter or a drop belongs to.
+
+use policy_compiler::compile::{LINK_LOCAL, pod_chain_name};
+use policy_compiler::model::{Direction, ObjectKey, Pod, Snapshot};
+use policy_compiler::ruleset::{DropOf, DropPoint};
+
+use super::attribution::Attribution;
+use super::books::{Account, Payer};
+
+/// The account of one of the table's counters, by its name; `None` if it is none of netpol's.
+pub(super) fn of_counter(name: &str, snapshot: &Snapshot) -> Option<Account> {
+    if name == LINK_LOCAL {
+        return Some(Account {
+            of: Payer::LinkLocal,
+            direction: Direction::Egress,
+        });
+    }
+    let (kind, rest) = name.split_once('/')?;
+    let (which, direction) = rest.rsplit_once('/')?;
+    let direction = Direction::BOTH
+        .into_iter()
+        .find(|d| d.as_str() == direction)?;
+    let of = match kind {
+        "contested" => Payer::Contested,
+        "pod" => pod_of(name, which, direction, snapshot).map_or(Payer::Unknown, Payer::Pod),
+        _ => return None,
+    };
+    Some(Account { of, direction })
+}
+
+fn pod_of(name: &str, which: &str, direction: Direction, snapshot: &Snapshot) -> Option<ObjectKey> {
+    // Names that were too long for nftables were cut and bear a digest behind a `_`: those can only be looked for.
+    if !which.contains('_') {
+        return which.parse().ok();
+    }
+    let has_it = |pod: &&Pod| pod_chain_name(&pod.key, direction).as_str() == name;
+    snapshot
+        .pods
+        .values()
+        .find(has_it)
+        .map(|pod| pod.key.clone())
+}
+
+/// The account of a drop.
+pub(super) fn of_drop(point: DropPoint, attribution: &Attribution, snapshot: &Snapshot) -> Account {
+    let of = match point.of {
+        DropOf::Contested => Payer::Contested,
+        DropOf::LinkLocal => Payer::LinkLocal,
+        DropOf::Pod(id) => attribution
+            .pod(id, snapshot)
+            .map_or(Payer::Unknown, |pod| Payer::Pod(pod.key.clone())),
+    };
+    Account {
+        of,
+        direction: point.direction,
+    }
+}
+
+/// Namespace and workload, as metrics name them; both empty if there is no pod to name.
+pub(super) fn labels(account: &Account, snapshot: &Snapshot) -> (String, String) {
+    let Payer::Pod(key) = &account.of else {
+        return Default::default();
+    };
+    let workload = snapshot.pods.get(key).and_then(|pod| pod.workload.as_ref());
+    let workload = workload.map_or_else(|| format!("Pod/{}", key.name), ToString::to_string);
+    (key.namespace.to_string(), workload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attribution::tests::pod;
+    use super::*;
+
+    #[test]
+    fn counters_have_accounts() {
+        let long = format!("shop/{}", "x".repeat(253));
+        let mut snapshot = Snapshot::default();
+        snapshot.add_pod(pod(&long, "10.0.0.1"));
+        let key: ObjectKey = long.parse().expect("a key");
+        let long_name = pod_chain_name(&key, Direction::Egress);
+        let account = |of, direction| Some(Account { of, direction });
+        let web = || Payer::Pod("shop/web".parse().expect("a key"));
+        let rows = [
+            ("pod/shop/web/ingress", account(web(), Direction::Ingress)),
+            ("pod/shop/web/egress", account(web(), Direction::Egress)),
+            (
+                long_name.as_str(),
+                account(Payer::Pod(key), Direction::Egress),
+            ),
+            (
+                "pod/shop/cut_0f/egress",
+                account(Payer::Unknown, Direction::Egress),
+            ),
+            (
+                "contested/10.0.0.1/ingress",
+                account(Payer::Contested, Direction::Ingress),
+            ),
+            ("link-local", account(Payer::LinkLocal, Direction::Egress)),
+            ("other", None),
+            ("pod/shop/web/both", None),
+            ("set/shop/web/egress", None),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(of_counter(name, &snapshot), expected, "{name}");
+        }
+    }
+}

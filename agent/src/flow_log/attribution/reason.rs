@@ -1,0 +1,103 @@
+//! Why a packet was dropped: what the evaluator says of it, held against the fact that it was dropped.
+
+use policy_compiler::index::Compiler;
+use policy_compiler::model::{Direction, Name, Pod, Protocol};
+use policy_compiler::ruleset::DropOf;
+use policy_compiler::verdict::{self, Endpoint, Flow, Side, Transport, Verdict};
+
+use super::Ends;
+use super::past::Past;
+use crate::flow_log::event::{NEAR_MISSES, Reason};
+use crate::flow_log::packet::{Packet, PacketTransport};
+use crate::flow_log::sighting::Sighting;
+
+pub(super) fn reason(
+    sighting: &Sighting,
+    ends: &Ends<'_>,
+    verdict: Option<&Verdict>,
+    compiler: &Compiler,
+    past: &Past,
+) -> Reason {
+    let direction = sighting.point.direction;
+    if sighting.point.of == DropOf::LinkLocal {
+        return Reason::LinkLocal;
+    }
+    let (Some(packet), Some(verdict), [_, ..]) = (&sighting.packet, verdict, ends.of(direction))
+    else {
+        return without_packet(ends.of(direction), direction, compiler);
+    };
+    match verdict.side(direction) {
+        Side::Denied {
+            isolating,
+            near_misses,
+        } => Reason::NoRule {
+            isolating: isolating.clone(),
+            near_misses: near_misses
+                .iter()
+                .take(NEAR_MISSES)
+                .map(ToString::to_string)
+                .collect(),
+            more: near_misses.len().saturating_sub(NEAR_MISSES),
+        },
+        Side::Contested { isolating } => Reason::Contested {
+            isolating: isolating.clone(),
+        },
+        _ => {
+            let addresses = [packet.source, packet.destination];
+            let pods = ends.source.iter().chain(&ends.destination);
+            let namespaces: Vec<&Name> = pods.map(|pod| &pod.key.namespace).collect();
+            if past.is_unsettled(sighting.time, &addresses, &namespaces) {
+                Reason::Changed
+            } else {
+                Reason::Mismatch {
+                    verdict: verdict.to_string(),
+                }
+            }
+        }
+    }
+}
+
+/// Whose chain dropped it may be known where the packet is not.
+fn without_packet(subject: &[&Pod], direction: Direction, compiler: &Compiler) -> Reason {
+    let [pod] = subject else {
+        return Reason::Unknown;
+    };
+    let policies = compiler.snapshot().policies_in(&pod.key.namespace);
+    let isolating = policies
+        .filter(|policy| policy.rules(direction).is_some())
+        .filter(|policy| policy.subjects.matches(&pod.labels))
+        .map(|policy| policy.key.clone())
+        .collect();
+    Reason::NoRule {
+        isolating,
+        near_misses: Vec::new(),
+        more: 0,
+    }
+}
+
+pub(super) fn judge(packet: &Packet, ends: &Ends<'_>, compiler: &Compiler) -> Verdict {
+    let flow = Flow {
+        source: Endpoint::Address(packet.source),
+        destination: Endpoint::Address(packet.destination),
+        transport: transport(packet.transport),
+    };
+    verdict::judge_between(compiler.snapshot(), &flow, &ends.source, &ends.destination)
+}
+
+/// What policies see of it.
+fn transport(transport: PacketTransport) -> Transport {
+    match transport {
+        PacketTransport::Tcp {
+            destination_port, ..
+        } => Transport::Port(Protocol::Tcp, destination_port),
+        PacketTransport::Udp {
+            destination_port, ..
+        } => Transport::Port(Protocol::Udp, destination_port),
+        PacketTransport::Sctp {
+            destination_port, ..
+        } => Transport::Port(Protocol::Sctp, destination_port),
+        PacketTransport::Icmpv4 { .. }
+        | PacketTransport::Icmpv6 { .. }
+        | PacketTransport::Other { .. } => Transport::Other,
+    }
+}

@@ -1,0 +1,143 @@
+//! What is in a datagram of NFLOG.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use netlink_packet_core::{NetlinkBuffer, NlasIterator};
+use policy_compiler::ruleset::DropPoint;
+
+use super::request::Messages;
+use crate::flow_log::fold::Dropped;
+use crate::flow_log::packet::Packet;
+
+/// `NFNL_SUBSYS_ULOG` and `NFULNL_MSG_PACKET`, the type of messages about packets.
+const PACKET: u16 = 4 << 8;
+
+const TIMESTAMP: u16 = 3;
+const INPUT: u16 = 4;
+const OUTPUT: u16 = 5;
+const BRIDGE_INPUT: u16 = 6;
+const BRIDGE_OUTPUT: u16 = 7;
+const PAYLOAD: u16 = 9;
+const PREFIX: u16 = 10;
+const SEQUENCE: u16 = 12;
+
+/// Reads what one socket receives, in order.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    /// The number the next packet has if none is lost. The kernel counts from zero after the group was bound.
+    next: u32,
+    /// Packets come in runs from the same rule.
+    last_prefix: Option<(Vec<u8>, DropPoint)>,
+}
+
+/// What a datagram held besides packets of netpol's rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets lost before those in it.
+    pub lost: u64,
+    /// Packets that are not of netpol's rules, or cannot be read.
+    pub foreign: u64,
+}
+
+impl Decoder {
+    /// Hands each packet of netpol's rules in `datagram` to `each`. `received` is the time of those that bear none.
+    pub fn decode(
+        &mut self,
+        datagram: &[u8],
+        received: SystemTime,
+        mut each: impl FnMut(Dropped),
+    ) -> Counts {
+        let mut counts = Counts::default();
+        for message in Messages(datagram).filter(|message| message.message_type() == PACKET) {
+            let attributes = Attributes::of(&message);
+            if let Some(number) = attributes.sequence {
+                counts.lost += u64::from(number.wrapping_sub(self.next));
+                self.next = number.wrapping_add(1);
+            }
+            match attributes.prefix.and_then(|prefix| self.point(prefix)) {
+                Some(point) => each(Dropped {
+                    point,
+                    packet: attributes.payload.and_then(Packet::parse),
+                    time: attributes.time.unwrap_or(received),
+                    input: attributes.bridge_input.or(attributes.input),
+                    output: attributes.bridge_output.or(attributes.output),
+                }),
+                None => counts.foreign += 1,
+            }
+        }
+        counts
+    }
+
+    fn point(&mut self, prefix: &[u8]) -> Option<DropPoint> {
+        if let Some((last, point)) = &self.last_prefix
+            && last == prefix
+        {
+            return Some(*point);
+        }
+        let text = str::from_utf8(prefix.strip_suffix(&[0]).unwrap_or(prefix)).ok()?;
+        let point = text.parse().ok()?;
+        let (last, last_point) = self.last_prefix.get_or_insert((Vec::new(), point));
+        last.clear();
+        last.extend_from_slice(prefix);
+        *last_point = point;
+        Some(point)
+    }
+}
+
+/// The attributes of one message that matter here, borrowed from it.
+#[derive(Default)]
+struct Attributes<'a> {
+    prefix: Option<&'a [u8]>,
+    payload: Option<&'a [u8]>,
+    time: Option<SystemTime>,
+    input: Option<u32>,
+    output: Option<u32>,
+    bridge_input: Option<u32>,
+    bridge_output: Option<u32>,
+    sequence: Option<u32>,
+}
+
+impl<'a> Attributes<'a> {
+    fn of(message: &NetlinkBuffer<&'a [u8]>) -> Self {
+        let mut found = Self::default();
+        // After netfilter's own header: family, version, group.
+        let bytes = message.payload().get(4..).unwrap_or_default();
+        for attribute in NlasIterator::new(bytes).map_while(Result::ok) {
+            let value = attribute.into_inner();
+            found.take(attribute.kind(), value_of(value, attribute.length()));
+        }
+        found
+    }
+
+    fn take(&mut self, kind: u16, value: &'a [u8]) {
+        match kind {
+            PREFIX => self.prefix = Some(value),
+            PAYLOAD => self.payload = Some(value),
+            TIMESTAMP => self.time = time(value),
+            INPUT => self.input = number(value),
+            OUTPUT => self.output = number(value),
+            BRIDGE_INPUT => self.bridge_input = number(value),
+            BRIDGE_OUTPUT => self.bridge_output = number(value),
+            SEQUENCE => self.sequence = number(value),
+            _ => {}
+        }
+    }
+}
+
+/// An attribute's value, borrowed from the datagram; the length is checked already and includes the header of four bytes.
+fn value_of(attribute: &[u8], length: u16) -> &[u8] {
+    attribute.get(4..usize::from(length)).unwrap_or_default()
+}
+
+fn number(value: &[u8]) -> Option<u32> {
+    value.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+}
+
+/// Seconds and microseconds since 1970.
+fn time(value: &[u8]) -> Option<SystemTime> {
+    let (seconds, rest) = value.split_first_chunk::<8>()?;
+    let micros = rest.first_chunk::<8>()?;
+    let since = Duration::from_secs(u64::from_be_bytes(*seconds))
+        .checked_add(Duration::from_micros(u64::from_be_bytes(*micros)))?;
+    UNIX_EPOCH.checked_add(since)
+}

@@ -1,0 +1,14 @@
+//! The kernel's side: the packets it hands on, and its counters.
+
+pub mod counters;
+pub mod decode;
+mod error;
+pub mod nflog;
+mod outbox;
+pub mod reader;
+mod request;
+mod totals;
+
+pub use error::NflogError;
+pub use outbox::Message;
+pub use totals::ReaderTotals;

@@ -1,0 +1,262 @@
+//! The thread that reads dropped packets from the kernel.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use policy_compiler::ruleset::{DropPoint, TABLE};
+use tokio::sync::mpsc::{Receiver, channel};
+use tracing::warn;
+
+use super::NflogError;
+use super::counters::Counters;
+use super::nflog::{Nflog, NflogSettings, Read};
+use super::outbox::{Message, Outbox};
+use super::totals::{ReaderTotals, add};
+use crate::flow_log::fold::{Added, Dropped, Fold, POINTS};
+
+/// Messages that wait for the agent at most.
+pub const QUEUE: usize = 4096;
+
+/// Counters are read so often, losses told, and a group that is taken is asked for again.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How soon refused sightings are offered again.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Datagrams read before the clock is looked at again.
+const RUN: usize = 64;
+
+/// What a reader needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct ReaderSettings {
+    /// What is asked of the kernel.
+    pub nflog: NflogSettings,
+    /// How often repeats of a flow are told.
+    pub window: Duration,
+}
+
+/// A running thread `netpol-nflog`. It ends when it is told to, or this is dropped, or nobody receives its messages.
+#[derive(Debug)]
+pub struct Reader {
+    stop: Arc<Stop>,
+    totals: Arc<ReaderTotals>,
+}
+
+/// How the thread is told to end, even while it waits.
+#[derive(Debug)]
+struct Stop {
+    is_asked: AtomicBool,
+    wake: EventFd,
+}
+
+impl Reader {
+    /// Starts reading in the network namespace of this thread. Messages end after the last one.
+    ///
+    /// If the group is taken by another program, that is the first message, and it is tried again every second. Fails if
+    /// that would not help: no permission, no NFLOG in the kernel.
+    pub fn start(settings: ReaderSettings) -> Result<(Self, Receiver<Message>), NflogError> {
+        let nflog = match Nflog::open(&settings.nflog) {
+            Err(error) if !error.is_temporary() => return Err(error),
+            nflog => nflog,
+        };
+        let (sender, receiver) = channel(QUEUE);
+        let totals = Arc::new(ReaderTotals::default());
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(|error| NflogError::io("making an eventfd")(error.into()))?;
+        let stop = Arc::new(Stop {
+            is_asked: AtomicBool::new(false),
+            wake,
+        });
+        let mut worker = Worker {
+            settings,
+            nflog: None,
+            down: None,
+            counters: Counters::open()?,
+            counters_fail: false,
+            fold: Fold::new(settings.window),
+            outbox: Outbox::new(sender, Arc::clone(&totals)),
+            totals: Arc::clone(&totals),
+            received: HashMap::new(),
+            stop: Arc::clone(&stop),
+        };
+        worker.opened(nflog);
+        std::thread::Builder::new()
+            .name("netpol-nflog".to_owned())
+            .spawn(move || worker.run())
+            .map_err(NflogError::io("starting the thread netpol-nflog"))?;
+        Ok((Self { stop, totals }, receiver))
+    }
+
+    /// What it has seen so far.
+    pub fn totals(&self) -> Arc<ReaderTotals> {
+        Arc::clone(&self.totals)
+    }
+
+    /// Asks the thread to end: it gives the group back, reads what has come until then, tells all that is folded, then the
+    /// counters. Take its messages until they end; without room for them it waits two seconds, and what finds none then
+    /// is lost.
+    pub fn stop(&self) {
+        self.stop.is_asked.store(true, Ordering::Release);
+        // It can only fail if it has been written to very often, and then the thread wakes, too.
+        let _ = self.stop.wake.write(1);
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Worker {
+    settings: ReaderSettings,
+    /// `None` while the group is another's.
+    nflog: Option<Nflog>,
+    /// Why it is; it is told once.
+    down: Option<String>,
+    counters: Counters,
+    counters_fail: bool,
+    fold: Fold,
+    outbox: Outbox,
+    totals: Arc<ReaderTotals>,
+    /// Packets since the last reading.
+    received: HashMap<DropPoint, u64>,
+    stop: Arc<Stop>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut next_tick = Instant::now();
+        while !self.stop.is_asked.load(Ordering::Acquire) && !self.outbox.is_closed() {
+            let now = Instant::now();
+            if now >= next_tick {
+                self.tick();
+                next_tick = now + TICK;
+            }
+            self.fold.expire(now, |sighting| self.outbox.tell(sighting));
+            self.wait(now, next_tick);
+            self.read(RUN);
+        }
+        self.finish();
+    }
+
+    fn tick(&mut self) {
+        if self.nflog.is_none() {
+            self.opened(Nflog::open(&self.settings.nflog));
+        }
+        self.outbox.tell_what_waits();
+        self.tell_counters();
+    }
+
+    fn opened(&mut self, nflog: Result<Nflog, NflogError>) {
+        match nflog {
+            Ok(nflog) => {
+                (self.nflog, self.down) = (Some(nflog), None);
+                self.outbox.tell_state(Message::Up);
+            }
+            Err(error) => self.is_down(error),
+        }
+    }
+
+    fn is_down(&mut self, error: NflogError) {
+        self.nflog = None;
+        let reason = error.to_string();
+        if self.down.as_ref() != Some(&reason) {
+            self.outbox.tell_state(Message::Down(error));
+            self.down = Some(reason);
+        }
+    }
+
+    fn tell_counters(&mut self) {
+        match self.counters.read(TABLE) {
+            Ok(counters) => {
+                let received = self.received.iter().map(|(point, count)| (*point, *count));
+                if self.outbox.tell_reading(counters, received.collect()) {
+                    self.received.clear();
+                }
+                self.counters_fail = false;
+            }
+            Err(error) => {
+                if !self.counters_fail {
+                    warn!("cannot say how many drops are not logged: {error}");
+                }
+                self.counters_fail = true;
+            }
+        }
+    }
+
+    /// Until there is something to read, to tell or to end.
+    fn wait(&self, now: Instant, next_tick: Instant) {
+        let mut until = next_tick;
+        if let Some(due) = self.fold.next_due() {
+            until = until.min(due.max(now + RETRY));
+        }
+        let mut wakers = vec![PollFd::new(self.stop.wake.as_fd(), PollFlags::POLLIN)];
+        let socket = self.nflog.as_ref().map(AsFd::as_fd);
+        wakers.extend(socket.map(|socket| PollFd::new(socket, PollFlags::POLLIN)));
+        // Rounded up: a poll that ends too early would be followed by another.
+        let timeout = until.saturating_duration_since(now) + Duration::from_millis(1);
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        // A signal wakes it like anything else.
+        let _ = poll(&mut wakers, timeout);
+    }
+
+    /// Reads at most so many datagrams.
+    fn read(&mut self, datagrams: usize) {
+        let Some(nflog) = &mut self.nflog else {
+            return;
+        };
+        let now = Instant::now();
+        for _ in 0..datagrams {
+            let (mut received, mut folded, mut lost) = (0, 0, 0);
+            let read = nflog.read(|dropped: Dropped| {
+                received += 1;
+                if self.received.len() < POINTS || self.received.contains_key(&dropped.point) {
+                    *self.received.entry(dropped.point).or_default() += 1;
+                }
+                let tell = |sighting| self.outbox.tell(sighting);
+                match self.fold.add(&dropped, now, tell) {
+                    Added::Told => {}
+                    Added::Folded => folded += 1,
+                    Added::Lost => lost += 1,
+                }
+            });
+            add(&self.totals.received, received);
+            add(&self.totals.folded, folded);
+            self.outbox.lost_in_queue(lost);
+            match read {
+                Ok(Read::Datagram(counts)) => {
+                    add(&self.totals.foreign, counts.foreign);
+                    self.outbox.lost_in_kernel(counts.lost);
+                }
+                Ok(Read::Gap) => {}
+                Ok(Read::Empty) => return,
+                Err(error) => {
+                    self.is_down(error);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) {
+        self.outbox.be_patient();
+        if let Some(nflog) = &mut self.nflog
+            && let Err(error) = nflog.unbind()
+        {
+            warn!("{error}; the last dropped packets are not logged");
+        }
+        // Nothing comes after what is there now, which the kernel's buffer bounds.
+        self.read(usize::MAX);
+        self.nflog = None;
+        let refused = self.fold.drain(|sighting| self.outbox.tell(sighting));
+        self.outbox.lost_in_queue(refused);
+        self.outbox.tell_what_waits();
+        self.tell_counters();
+    }
+}
