@@ -149,7 +149,7 @@ fn the_table_grows_while_it_is_followed() {
         "TIME                      DIRECTION  SOURCE   DESTINATION   PORT        COUNT  POLICIES",
     );
     running.shows("2026-11-21T10:00:12.000Z  ingress    fd00::7  batch/import  icmpv6/128      1  batch/closed");
-    running.shows("    the policies that isolate the pod have no rules");
+    running.shows("    the policies that isolate the pod have no ingress rules");
     append(&log, &format!("{}\n", lines[7]));
     running.shows(
         "2026-11-21T10:00:15.000Z  ingress    node node-a (172.30.0.11)  contested 10.244.2.9  tcp/80          1  shop/db",
