@@ -39,19 +39,19 @@ TIME                      DIRECTION  SOURCE                     DESTINATION     
     7 packets of the same pod and direction were dropped before this and not looked at
     shop/db ingress[0]: peer matches; port TCP 5432 not in TCP 8443
 2026-11-21T10:00:11.000Z  egress     shop/web-7d9f-x2x          203.0.113.9           udp/53           1  shop/all, shop/web
-    the policies that isolate the pod have no rules
+    the policies that isolate the pod have no egress rules
     hint: this is DNS: names cannot be looked up
 2026-11-21T10:00:12.000Z  ingress    fd00::7                    batch/import          icmpv6/128       1  batch/closed
-    the policies that isolate the pod have no rules
+    the policies that isolate the pod have no ingress rules
 2026-11-21T10:00:13.000Z  lost on node-b: 12 events, the kernel's buffer was full
 2026-11-21T10:00:14.000Z  ingress    192.0.2.4                  batch/import          tcp/22        5000  batch/closed
     so many different flows that they are not told apart; this is one of them
-    the policies that isolate the pod have no rules
+    the policies that isolate the pod have no ingress rules
 2026-11-21T10:00:15.000Z  ingress    node node-a (172.30.0.11)  contested 10.244.2.9  tcp/80           1  shop/db
     the address is claimed by shop/db-0, shop/old, and policies isolate one of them
 2026-11-21T10:00:16.000Z  ingress    shop/web-7d9f-x2x          batch/import          protocol/17      1  batch/closed
     a later fragment of a packet; only the first has ports
-    the policies that isolate the pod have no rules
+    the policies that isolate the pod have no ingress rules
 2026-11-21T10:00:17.000Z  egress     batch/import               fe80::2               icmpv6/1/4       1  -
     no policy can judge link-local addresses
 ";
@@ -66,22 +66,22 @@ fn the_summary() {
     let expected = "\
 PACKETS  FLOWS  LAST SEEN             DIRECTION  SOURCE               DESTINATION           PORT         POLICIES
    5000   many  2026-11-21T10:00:14Z  ingress    various              batch/import          various      batch/closed
-    the policies that isolate the pod have no rules
+    the policies that isolate the pod have no ingress rules
      43      2  2026-11-21T10:00:10Z  ingress    shop/Deployment/web  shop/StatefulSet/db   tcp/5432     shop/db
     shop/db ingress[0]: peer matches; port TCP 5432 not in TCP 8443
       1      1  2026-11-21T10:00:15Z  ingress    node node-a          contested 10.244.2.9  tcp/80       shop/db
     the address is claimed by shop/db-0, shop/old, and policies isolate one of them
       1      1  2026-11-21T10:00:16Z  ingress    shop/Deployment/web  batch/import          protocol/17  batch/closed
-    the policies that isolate the pod have no rules
+    the policies that isolate the pod have no ingress rules
       1      1  2026-11-21T10:00:12Z  ingress    fd00::7              batch/import          icmpv6/128   batch/closed
-    the policies that isolate the pod have no rules
+    the policies that isolate the pod have no ingress rules
       1      1  2026-11-21T10:00:17Z  egress     batch/import         fe80::2               icmpv6/1/4   -
     no policy can judge link-local addresses
       1      1  2026-11-21T10:00:11Z  egress     shop/Deployment/web  203.0.113.9           udp/53       shop/all, shop/web
-    the policies that isolate the pod have no rules
+    the policies that isolate the pod have no egress rules
     hint: this is DNS: names cannot be looked up
 
-5048 packets, 7 flows, 7 groups, from 2026-11-21T10:00:00Z to 2026-11-21T10:00:17Z
+5048 packets, more than 7 flows, 7 groups, from 2026-11-21T10:00:00Z to 2026-11-21T10:00:17Z
 besides, dropped and not looked at, since they were too many: 7 packets
 besides, lost: 12 events, the kernel's buffer was full
 ";
@@ -101,7 +101,7 @@ besides, lost: 12 events, the kernel's buffer was full
         [
             "   5000   many  2026-11-21T10:00:14Z  ingress    various  batch/import  various  batch/closed",
             "",
-            "5048 packets, 7 flows, 7 groups, from 2026-11-21T10:00:00Z to 2026-11-21T10:00:17Z",
+            "5048 packets, more than 7 flows, 7 groups, from 2026-11-21T10:00:00Z to 2026-11-21T10:00:17Z",
             "shown: the 1 group with most packets (--top)",
             "besides, dropped and not looked at, since they were too many: 7 packets",
             "besides, lost: 12 events, the kernel's buffer was full",
@@ -146,6 +146,16 @@ fn json_is_the_lines_as_they_are() {
         let expected: String = expected.iter().map(|at| lines[*at]).collect();
         assert_eq!((ran.code, ran.stdout), (Some(0), expected), "{options}");
     }
+}
+
+#[test]
+fn every_line_that_the_agent_writes_is_read() {
+    let examples = include_str!("../../../docs/flow-log/hubble.jsonl");
+    let folder = folder();
+    let ran = netpol_with_input(&folder, "flows -o json", examples);
+    assert_eq!(good(ran), examples);
+    let ran = netpol_with_input(&folder, "flows --policy shop/db -o json", examples);
+    assert!(good(ran).lines().count() >= 4);
 }
 
 #[test]

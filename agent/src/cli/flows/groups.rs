@@ -10,7 +10,7 @@ use policy_compiler::model::Direction;
 use super::words;
 use crate::flow_log::reading::record::{End, FlowRecord, PolicyName, Transport, Verdict};
 
-/// More groups are not told apart.
+/// More groups are not kept.
 pub(super) const MOST_GROUPS: usize = 10_000;
 /// From so many addresses outside the cluster on, they are counted by network.
 pub(super) const MOST_ADDRESSES: usize = 256;
@@ -65,7 +65,7 @@ pub(super) struct Group {
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     known: BTreeMap<Key, Group>,
-    /// What found no place among [`MOST_GROUPS`].
+    /// What found no lasting place among [`MOST_GROUPS`].
     pub(super) others: Group,
     outside: BTreeSet<IpAddr>,
     pub(super) by_network: bool,
@@ -101,11 +101,23 @@ impl Groups {
     fn insert(&mut self, key: Key, group: Group) {
         if let Some(same) = self.known.get_mut(&key) {
             same.merge(group);
-        } else if self.known.len() < MOST_GROUPS {
-            self.known.insert(key, group);
-        } else {
+            return;
+        }
+        if self.known.len() >= MOST_GROUPS {
+            self.forget_half();
+        }
+        self.known.insert(key, group);
+    }
+
+    /// Makes room: the groups with fewest packets, and of those the oldest, are not told apart any more. Thus a few that
+    /// matter are found among many that do not, whichever comes first.
+    fn forget_half(&mut self) {
+        let mut all: Vec<(Key, Group)> = std::mem::take(&mut self.known).into_iter().collect();
+        all.sort_by_key(|(_, group)| Reverse((group.packets, group.last)));
+        for (_, group) in all.split_off(MOST_GROUPS / 2) {
             self.others.merge(group);
         }
+        self.known = all.into_iter().collect();
     }
 
     fn count_by_network(&mut self) {

@@ -36,6 +36,8 @@ pub(super) struct Summary {
     groups: Groups,
     total: Group,
     first: Option<Timestamp>,
+    /// Some lines stand for flows that nobody has counted.
+    crowds: bool,
     suppressed: u64,
     lost: BTreeMap<String, u64>,
 }
@@ -48,6 +50,7 @@ impl Summary {
             groups: Groups::default(),
             total: Group::default(),
             first: None,
+            crowds: false,
             suppressed: 0,
             lost: BTreeMap::new(),
         }
@@ -61,6 +64,7 @@ impl Summary {
             .saturating_add(own.map_or(0, |own| own.suppressed));
         self.total.packets = self.total.packets.saturating_add(flow.packets());
         self.total.flows += u64::from(flow.is_first());
+        self.crowds |= flow.is_crowd();
         self.total.last = self.total.last.max(flow.time);
         if let Some(time) = flow.time {
             self.first = Some(self.first.map_or(time, |first| first.min(time)));
@@ -119,7 +123,11 @@ impl Summary {
         let mut lines = vec![format!(
             "{}, {}, {}",
             words::count(self.total.packets, "packet"),
-            words::count(self.total.flows, "flow"),
+            if self.crowds {
+                format!("more than {}", words::count(self.total.flows, "flow"))
+            } else {
+                words::count(self.total.flows, "flow")
+            },
             words::count(groups as u64, "group"),
         )];
         if let (Some(first), Some(last)) = (self.first, self.total.last) {
@@ -139,7 +147,7 @@ impl Summary {
         let others = &self.groups.others;
         if others.packets > 0 {
             lines.push(format!(
-                "beyond {MOST_GROUPS} groups, not told apart: {}, {}",
+                "of more than {MOST_GROUPS} groups those with fewest packets are left out: {}, {}",
                 words::count(others.packets, "packet"),
                 words::count(others.flows, "flow")
             ));

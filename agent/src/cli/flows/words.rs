@@ -84,7 +84,7 @@ pub(super) fn deciding(flow: &FlowRecord) -> &[PolicyName] {
 pub(super) fn reason(flow: &FlowRecord) -> Option<String> {
     let own = flow.extensions.as_deref()?;
     let text = match own.reason.as_str() {
-        "no-rule" => no_rule(own),
+        "no-rule" => no_rule(flow, own),
         "contested" => {
             let ends = [&flow.source, &flow.destination];
             let of = ends.into_iter().find(|end| !end.claimants.is_empty());
@@ -96,10 +96,15 @@ pub(super) fn reason(flow: &FlowRecord) -> Option<String> {
             "policies, labels or addresses changed at about that time; now this is not forbidden"
                 .to_owned()
         }
-        "mismatch" => format!(
-            "the rules in the kernel and the policies disagree, please report this: {}",
-            own.verdict
-        ),
+        "mismatch" => {
+            // Perhaps a line for each side, indented and aligned.
+            let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+            let lines: Vec<String> = own.verdict.lines().map(words).collect();
+            let verdict = lines.join(" | ");
+            format!(
+                "the rules in the kernel and the policies disagree, please report this: {verdict}"
+            )
+        }
         "unknown" => {
             "why is not known: the pod is gone, or the packet could not be read".to_owned()
         }
@@ -116,9 +121,15 @@ fn claimants(end: &End) -> String {
     names.join(", ")
 }
 
-fn no_rule(own: &Extensions) -> String {
+fn no_rule(flow: &FlowRecord, own: &Extensions) -> String {
     let Some(nearest) = own.near_misses.first() else {
-        return "the policies that isolate the pod have no rules".to_owned();
+        return match (flow.transport, flow.direction) {
+            (None, _) => "the packet could not be read".to_owned(),
+            (_, None) => "the policies that isolate the pod have no rules".to_owned(),
+            (_, Some(direction)) => {
+                format!("the policies that isolate the pod have no {direction} rules")
+            }
+        };
     };
     match own.near_misses.len() as u64 - 1 + own.near_misses_more {
         0 => nearest.clone(),
@@ -155,6 +166,7 @@ pub(super) fn lost_at(at: &str) -> &str {
         "PERF_EVENT_RING_BUFFER" => "the kernel's buffer was full",
         "OBSERVER_EVENTS_QUEUE" => "the agent could not keep up",
         "HUBBLE_RING_BUFFER" => "the output could not keep up",
+        "UNKNOWN_LOST_EVENT_SOURCE" => "the kernel hands on only so many a second",
         other => other,
     }
 }
@@ -164,5 +176,98 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     match number {
         1 => format!("1 {noun}"),
         _ => format!("{number} {noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow_log::reading::record::Record;
+
+    fn flow(fields: &str, own: &str) -> FlowRecord {
+        let line = format!(
+            r#"{{"flow":{{{fields}"extensions":{{"@type":"type.googleapis.com/google.protobuf.Struct","value":{{{own}}}}}}}}}"#
+        );
+        match Record::parse(line.as_bytes()) {
+            Some(Record::Flow(flow)) => *flow,
+            other => panic!("{other:?}: {line}"),
+        }
+    }
+
+    #[test]
+    fn reasons() {
+        const EGRESS: &str =
+            r#""traffic_direction":"EGRESS","l4":{"SCTP":{"destination_port":9}},"#;
+        let rows = [
+            (
+                EGRESS,
+                r#""reason":"no-rule","near_misses":["a","b"]"#,
+                Some("a (and 1 rule further off)"),
+            ),
+            (
+                EGRESS,
+                r#""reason":"no-rule","near_misses":["a","b"],"near_misses_more":2"#,
+                Some("a (and 3 rules further off)"),
+            ),
+            (
+                EGRESS,
+                r#""reason":"no-rule""#,
+                Some("the policies that isolate the pod have no egress rules"),
+            ),
+            (
+                "",
+                r#""reason":"no-rule""#,
+                Some("the packet could not be read"),
+            ),
+            (
+                EGRESS,
+                r#""reason":"mismatch","verdict":"ALLOWED\n  egress:   by x\n""#,
+                Some(
+                    "the rules in the kernel and the policies disagree, please report this: ALLOWED | egress: by x",
+                ),
+            ),
+            (
+                EGRESS,
+                r#""reason":"contested","source":{"claimants":["a/b","c/d"],"claimants_more":3}"#,
+                Some(
+                    "the address is claimed by a/b, c/d, 3 more, and policies isolate one of them",
+                ),
+            ),
+            (EGRESS, r#""reason":"of the future""#, None),
+        ];
+        for (fields, own, expected) in rows {
+            assert_eq!(reason(&flow(fields, own)).as_deref(), expected, "{own}");
+        }
+    }
+
+    #[test]
+    fn policies_by_verdict() {
+        let names = |texts: &[&str]| -> Vec<PolicyName> {
+            let names = texts.iter().map(|text| text.split_once('/'));
+            let names = names.map(|parts| parts.expect("a key"));
+            names
+                .map(|(namespace, name)| PolicyName {
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                })
+                .collect()
+        };
+        let rows: &[(Verdict, &[&str], u64, &str)] = &[
+            (Verdict::Dropped, &[], 0, "-"),
+            (
+                Verdict::Dropped,
+                &["shop/db", "/everywhere"],
+                0,
+                "shop/db, everywhere",
+            ),
+            (Verdict::Dropped, &["shop/db"], 7, "shop/db, 7 more"),
+            (Verdict::Forwarded, &[], 0, "forwarded"),
+            (Verdict::Forwarded, &["shop/db"], 0, "forwarded by shop/db"),
+            (Verdict::Audit, &["shop/db"], 0, "audit: shop/db"),
+            (Verdict::Other, &["shop/db"], 0, "other verdict"),
+        ];
+        for (verdict, texts, more, expected) in rows {
+            assert_eq!(policies(*verdict, &names(texts), *more), *expected);
+        }
     }
 }

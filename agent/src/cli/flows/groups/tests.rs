@@ -48,17 +48,30 @@ fn many_addresses_are_counted_by_network() {
 }
 
 #[test]
-fn groups_beyond_the_limit_are_not_told_apart() {
-    let mut groups = Groups::default();
-    for number in 0..MOST_GROUPS + 5 {
-        let mut flow = flow("192.0.2.1", 0);
+fn groups_that_matter_are_found_among_very_many() {
+    let from = |pod: &str, second| {
+        let mut flow = flow("192.0.2.1", second);
         flow.source.namespace = "shop".to_owned();
-        flow.source.pod = format!("web-{number}");
-        groups.add(&flow);
-        groups.add(&flow);
+        flow.source.pod = pod.to_owned();
+        flow
+    };
+    let mut groups = Groups::default();
+    let crowd = 3 * MOST_GROUPS;
+    for number in 0..crowd {
+        groups.add(&from(&format!("web-{number}"), number / 10));
+        if number % 1000 == 0 {
+            groups.add(&from("often", 0));
+            groups.add(&from("often", 0));
+            assert!(groups.ranked().len() <= MOST_GROUPS);
+        }
     }
-    assert_eq!(sources(&groups).len(), MOST_GROUPS);
-    assert_eq!((groups.others.packets, groups.others.flows), (10, 10));
+    groups.add(&from("late", 3599));
+    groups.add(&from("late", 3599));
+    let ranked = sources(&groups);
+    assert_eq!(ranked[0], ("shop/often".to_owned(), 60));
+    assert_eq!(ranked[1], ("shop/late".to_owned(), 2));
+    let told_apart: u64 = ranked.iter().map(|(_, packets)| packets).sum();
+    assert_eq!(told_apart + groups.others.packets, crowd as u64 + 62);
 }
 
 #[test]
