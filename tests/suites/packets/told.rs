@@ -169,9 +169,10 @@ fn check_reason(
         Side::Denied { near_misses, .. } => ("no-rule", near_misses.len()),
         _ => ("contested", 0),
     };
-    let (told_by, other) = match ingress {
-        true => (&flow.ingress_denied_by, &flow.egress_denied_by),
-        false => (&flow.egress_denied_by, &flow.ingress_denied_by),
+    let (told_by, other) = if ingress {
+        (&flow.ingress_denied_by, &flow.egress_denied_by)
+    } else {
+        (&flow.egress_denied_by, &flow.ingress_denied_by)
     };
     let told_by: Vec<String> = told_by
         .iter()
