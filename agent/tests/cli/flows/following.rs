@@ -165,7 +165,7 @@ fn the_table_grows_while_it_is_followed() {
 }
 
 #[test]
-fn a_socket_is_followed_through_a_restart_and_ends_with_the_summary() {
+fn a_socket_is_followed_through_a_restart() {
     let folder = folder();
     let path = folder.path().join("sock");
     let listener = UnixListener::bind(&path).expect("bound");
