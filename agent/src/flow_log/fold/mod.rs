@@ -118,16 +118,20 @@ impl Fold {
         while let Some(&(due, key)) = self.flows_due.front()
             && due <= now
         {
-            let repeats = self.flows.get_mut(&key);
-            match repeats {
-                Some(Some(counted)) if !tell(counted.as_repeats()) => return,
+            let is_over = match self.flows.get_mut(&key) {
+                Some(Some(repeats)) if !tell(repeats.as_repeats()) => return,
                 Some(repeats @ Some(_)) => {
                     *repeats = None;
-                    self.flows_due.push_back((now + self.window, key));
+                    false
                 }
-                Some(None) | None => self.forget(&key),
-            }
+                Some(None) | None => true,
+            };
             self.flows_due.pop_front();
+            if is_over {
+                self.forget(&key);
+            } else {
+                self.flows_due.push_back((now + self.window, key));
+            }
         }
         while let Some(&(due, at)) = self.others_due.front()
             && due <= now
