@@ -43,7 +43,7 @@ fn memory_is_bounded_while_flows_come_and_go() {
         for (peer, at) in (0..20).flat_map(|n| points.iter().map(move |at| (n, at))) {
             let from = u16::try_from(second * 20 + peer).unwrap_or_default();
             // Every second peer comes again, so that half the flows last for two windows.
-            for _ in 0..1 + peer % 2 {
+            for _ in 0..=(peer % 2) {
                 bench.add(&dropped(*at, from, 1, udp(1), 0), second);
             }
         }
