@@ -74,7 +74,7 @@ fn measure(flows: Flows, rate: u64) {
     let (sent, lasted) = netns
         .call(move || send(flows, rate))
         .unwrap_or_else(|error| panic!("{error}"));
-    // One more, behind what may be lost at the end.
+    // If the very last are lost, nothing comes that would say so.
     let settled = Instant::now() + Duration::from_secs(2);
     while seen(&totals) < sent && Instant::now() < settled {
         std::thread::sleep(Duration::from_millis(10));

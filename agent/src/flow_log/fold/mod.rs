@@ -51,8 +51,6 @@ pub struct Fold {
     flows_due: VecDeque<(Instant, Key)>,
     /// When the windows of others end, once for each point that has some.
     others_due: VecDeque<(Instant, DropPoint)>,
-    /// The latest time given, so that the queues stay in order.
-    now: Option<Instant>,
 }
 
 /// A flow's repeats in this window, if there were any.
@@ -74,11 +72,10 @@ impl Fold {
             points: HashMap::new(),
             flows_due: VecDeque::new(),
             others_due: VecDeque::new(),
-            now: None,
         }
     }
 
-    /// Takes in a packet, and tells it if it is the first of its flow.
+    /// Takes in a packet, and tells it if it is the first of its flow. `now` is never earlier than before.
     pub fn add(
         &mut self,
         dropped: &Dropped,
@@ -90,7 +87,7 @@ impl Fold {
             Counted::add(repeats, dropped);
             return Added::Folded;
         }
-        let ends = self.clock(now) + self.window;
+        let ends = now + self.window;
         let has_room = self.points.len() < POINTS;
         let point = match self.points.entry(dropped.point) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -114,20 +111,23 @@ impl Fold {
     /// Tells what has been counted in windows that are over, and forgets flows without repeats. If `tell` refuses
     /// something it stops there and goes on the next time.
     pub fn expire(&mut self, now: Instant, mut tell: impl FnMut(Sighting) -> bool) {
-        let now = self.clock(now);
         while let Some(&(due, key)) = self.flows_due.front()
             && due <= now
         {
-            let repeats = self.flows.get_mut(&key);
-            match repeats {
-                Some(Some(counted)) if !tell(counted.as_repeats()) => return,
+            let is_over = match self.flows.get_mut(&key) {
+                Some(Some(repeats)) if !tell(repeats.as_repeats()) => return,
                 Some(repeats @ Some(_)) => {
                     *repeats = None;
-                    self.flows_due.push_back((now + self.window, key));
+                    false
                 }
-                Some(None) | None => self.forget(&key),
-            }
+                Some(None) | None => true,
+            };
             self.flows_due.pop_front();
+            if is_over {
+                self.forget(&key);
+            } else {
+                self.flows_due.push_back((now + self.window, key));
+            }
         }
         while let Some(&(due, at)) = self.others_due.front()
             && due <= now
@@ -174,13 +174,6 @@ impl Fold {
         self.flows.clear();
         self.points.clear();
         refused
-    }
-
-    /// `now`, but never earlier than before.
-    fn clock(&mut self, now: Instant) -> Instant {
-        let latest = self.now.map_or(now, |before| before.max(now));
-        self.now = Some(latest);
-        latest
     }
 
     fn forget(&mut self, key: &Key) {

@@ -25,7 +25,7 @@ fn memory_is_bounded() {
     assert!(bytes_taken(fold) <= MEMORY);
 }
 
-/// Without what is behind boxes, which are never more than flows and points.
+/// With a box for each flow and each point, whether it has one or not.
 fn bytes_taken(fold: &Fold) -> usize {
     table_bytes::<Key, Repeats>(fold.flows.capacity())
         + table_bytes::<DropPoint, Point>(fold.points.capacity())
@@ -42,11 +42,15 @@ fn memory_is_bounded_while_flows_come_and_go() {
     for second in 0..200 {
         for (peer, at) in (0..20).flat_map(|n| points.iter().map(move |at| (n, at))) {
             let from = u16::try_from(second * 20 + peer).unwrap_or_default();
-            bench.add(&dropped(*at, from, 1, udp(1), 0), second);
+            // Every second peer comes again, so that half the flows last for two windows.
+            for _ in 0..=(peer % 2) {
+                bench.add(&dropped(*at, from, 1, udp(1), 0), second);
+            }
         }
         most = most.max(bench.fold.flows.len());
         bench.until(second);
         assert!(bytes_taken(&bench.fold) <= MEMORY, "{second}");
+        assert!(bench.fold.flows_due.capacity() <= FLOWS, "{second}");
     }
     assert_eq!(most, FLOWS);
 }

@@ -8,8 +8,7 @@ use policy_compiler::model::{Direction, ObjectKey};
 use policy_compiler::ruleset::{DropOf, PodId};
 
 use super::*;
-use crate::flow_log::packet::Packet;
-use crate::flow_log::packet::PacketTransport;
+use crate::flow_log::packet::{Packet, PacketTransport};
 
 const WINDOW: Duration = Duration::from_secs(10);
 
