@@ -99,7 +99,7 @@ pub enum Reason {
         /// The policies that isolate the pod.
         isolating: Vec<ObjectKey>,
         /// Why each rule does not match, the nearest first, at most [`NEAR_MISSES`]:
-        /// "shop/db ingress[0]: peer matches; port TCP 5432 not in TCP 8443".
+        /// `shop/db ingress[0]: peer matches; port TCP 5432 not in TCP 8443`.
         near_misses: Vec<String>,
         /// How many rules more there are.
         more: usize,

@@ -7,9 +7,9 @@ use netpol_agent::flow_log::format::hubble::{
     Endpoint as HubbleEnd, ExportEvent, Extensions, Flow as HubbleFlow,
 };
 use netpol_tests::fixture::{Attempt, Fixture};
-use netpol_tests::lab::{Lab, NODES, Place, Signal};
+use netpol_tests::lab::{Lab, NODES, Place, Signal, Topology};
 use policy_compiler::model::{Direction, Protocol};
-use policy_compiler::verdict::{self, Side, Transport, Verdict};
+use policy_compiler::verdict::{self, Endpoint, Side, Transport, Verdict};
 
 /// One drop: the node, the direction, both addresses, protocol and port.
 type Drop = (String, String, IpAddr, IpAddr, String);
@@ -56,7 +56,7 @@ fn dropped_by(lab: &Lab, verdict: &Verdict) -> Option<Drop> {
         .into_iter()
         .find(|direction| !verdict.side(*direction).is_allowed())?;
     let (source, destination) = (
-        verdict.flow.source.address(),
+        source_on_the_wire(lab, verdict),
         verdict.flow.destination.address(),
     );
     let subject = match direction {
@@ -77,6 +77,21 @@ fn dropped_by(lab: &Lab, verdict: &Verdict) -> Option<Drop> {
         destination,
         transport,
     ))
+}
+
+/// A node sends into the overlay with the address it has there.
+fn source_on_the_wire(lab: &Lab, verdict: &Verdict) -> IpAddr {
+    let source = verdict.flow.source.address();
+    let Endpoint::Node { name, .. } = &verdict.flow.source else {
+        return source;
+    };
+    let overlay = NODES
+        .iter()
+        .find(|node| lab.topology() == Topology::Vxlan && node.name == name.as_str());
+    overlay.map_or(source, |node| match source {
+        IpAddr::V4(_) => node.pods_v4.network().into(),
+        IpAddr::V6(_) => node.pods_v6.network().into(),
+    })
 }
 
 fn check(
@@ -133,7 +148,7 @@ fn drop_told(node: &str, flow: &HubbleFlow) -> Result<Drop, String> {
 
 /// Who has an address is the lab's knowledge; that several claim it is the fixture's.
 fn check_end(lab: &Lab, verdict: &Verdict, address: IpAddr, end: &HubbleEnd) -> Result<(), String> {
-    let party = if address == verdict.flow.source.address() {
+    let party = if address != verdict.flow.destination.address() {
         &verdict.source
     } else {
         &verdict.destination

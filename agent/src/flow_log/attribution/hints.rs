@@ -3,6 +3,7 @@
 use policy_compiler::model::Direction;
 use policy_compiler::verdict::{NamedPortMiss, NearMiss, PortMiss, Side, Verdict};
 
+use super::nodes::NodeAddresses;
 use crate::flow_log::event::{End, Hint, Who};
 use crate::flow_log::packet::{Packet, PacketTransport};
 
@@ -15,12 +16,14 @@ pub(super) fn hints(
     source: &End,
     destination: &End,
     verdict: Option<&Verdict>,
+    nodes: &NodeAddresses,
 ) -> Vec<Hint> {
     let side = verdict.map(|verdict| verdict.side(direction));
     let other = verdict.map(|verdict| (verdict, opposite(direction)));
     [
         stray_packet(packet),
         node_source(direction, source),
+        range_source(direction, source, nodes),
         node_destination(direction, destination),
         side.and_then(undefined_port),
         dns_blocked(direction, packet),
@@ -60,6 +63,20 @@ fn node_source(direction: Direction, source: &End) -> Option<Hint> {
          ipBlock does"
     );
     Some(hint("masqueraded", text))
+}
+
+/// The addresses of overlays and bridges are in nobody's status, but among those of the node's pods.
+fn range_source(direction: Direction, source: &End, nodes: &NodeAddresses) -> Option<Hint> {
+    let (Direction::Ingress, Who::World, Some(address)) = (direction, &source.who, source.address)
+    else {
+        return None;
+    };
+    let node = nodes.node_around(address)?;
+    let text = format!(
+        "{address} is no pod's but lies among the addresses of {node}'s pods: it may be that node's own on the overlay or \
+         bridge, and the sender a process or hostNetwork pod there, or masqueraded; or a pod that has just gone or come"
+    );
+    Some(hint("node-range", text))
 }
 
 fn node_destination(direction: Direction, destination: &End) -> Option<Hint> {

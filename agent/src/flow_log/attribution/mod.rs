@@ -140,9 +140,14 @@ impl Attribution {
             .map(|packet| judge(&packet, &ends, compiler));
         let reason = reason(sighting, &ends, verdict.as_ref(), compiler, &self.past);
         let hints = match &sighting.packet {
-            Some(packet) => {
-                hints::hints(direction, packet, &source, &destination, verdict.as_ref())
-            }
+            Some(packet) => hints::hints(
+                direction,
+                packet,
+                &source,
+                &destination,
+                verdict.as_ref(),
+                &self.nodes,
+            ),
             None => Vec::new(),
         };
         let towards_the_pod = match direction {
