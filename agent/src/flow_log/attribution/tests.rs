@@ -182,6 +182,15 @@ fn hints_by_row() {
         (
             Direction::Ingress,
             &db,
+            "10.0.0.77",
+            "10.0.0.2",
+            5432,
+            "world",
+            vec!["node-range"],
+        ),
+        (
+            Direction::Ingress,
+            &db,
             "192.0.2.1",
             "10.0.0.2",
             5432,
