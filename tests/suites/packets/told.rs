@@ -7,9 +7,9 @@ use netpol_agent::flow_log::format::hubble::{
     Endpoint as HubbleEnd, ExportEvent, Extensions, Flow as HubbleFlow,
 };
 use netpol_tests::fixture::{Attempt, Fixture};
-use netpol_tests::lab::{Lab, NODES, Place, Signal, Topology};
+use netpol_tests::lab::{Lab, NODES, NodeSpec, Place, Signal};
 use policy_compiler::model::{Direction, Protocol};
-use policy_compiler::verdict::{self, Endpoint, Side, Transport, Verdict};
+use policy_compiler::verdict::{self, Side, Transport, Verdict};
 
 /// One drop: the node, the direction, both addresses, protocol and port.
 type Drop = (String, String, IpAddr, IpAddr, String);
@@ -56,7 +56,7 @@ fn dropped_by(lab: &Lab, verdict: &Verdict) -> Option<Drop> {
         .into_iter()
         .find(|direction| !verdict.side(*direction).is_allowed())?;
     let (source, destination) = (
-        source_on_the_wire(lab, verdict),
+        verdict.flow.source.address(),
         verdict.flow.destination.address(),
     );
     let subject = match direction {
@@ -79,19 +79,20 @@ fn dropped_by(lab: &Lab, verdict: &Verdict) -> Option<Drop> {
     ))
 }
 
-/// A node sends into the overlay with the address it has there.
-fn source_on_the_wire(lab: &Lab, verdict: &Verdict) -> IpAddr {
-    let source = verdict.flow.source.address();
-    let Endpoint::Node { name, .. } = &verdict.flow.source else {
-        return source;
+/// The address a node goes by: into an overlay it may send with the one it has there.
+fn node_address(told: IpAddr) -> IpAddr {
+    let in_overlay = |node: &&NodeSpec| {
+        node.pod_ranges()
+            .iter()
+            .any(|range| range.network() == told)
     };
-    let overlay = NODES
+    NODES
         .iter()
-        .find(|node| lab.topology() == Topology::Vxlan && node.name == name.as_str());
-    overlay.map_or(source, |node| match source {
-        IpAddr::V4(_) => node.pods_v4.network().into(),
-        IpAddr::V6(_) => node.pods_v6.network().into(),
-    })
+        .find(in_overlay)
+        .map_or(told, |node| match told {
+            IpAddr::V4(_) => node.v4.into(),
+            IpAddr::V6(_) => node.v6.into(),
+        })
 }
 
 fn check(
@@ -140,7 +141,7 @@ fn drop_told(node: &str, flow: &HubbleFlow) -> Result<Drop, String> {
     Ok((
         node.to_owned(),
         flow.traffic_direction.clone(),
-        address(&ip.source)?,
+        node_address(address(&ip.source)?),
         address(&ip.destination)?,
         transport,
     ))
@@ -148,10 +149,10 @@ fn drop_told(node: &str, flow: &HubbleFlow) -> Result<Drop, String> {
 
 /// Who has an address is the lab's knowledge; that several claim it is the fixture's.
 fn check_end(lab: &Lab, verdict: &Verdict, address: IpAddr, end: &HubbleEnd) -> Result<(), String> {
-    let party = if address != verdict.flow.destination.address() {
-        &verdict.source
-    } else {
+    let party = if address == verdict.flow.destination.address() {
         &verdict.destination
+    } else {
+        &verdict.source
     };
     let expected = match (lab.owner(address), party) {
         (_, verdict::Party::Contested(..)) => String::new(),
