@@ -24,6 +24,7 @@ use policy_compiler::ruleset::DropPoint;
 use self::dropped::Counted;
 pub use self::dropped::Dropped;
 use self::key::Key;
+pub(in crate::flow_log) use self::memory::table_bytes;
 pub use self::memory::{FLOWS, FLOWS_OF_ONE, MEMORY, POINTS};
 use super::sighting::{Extent, Sighting};
 

@@ -32,7 +32,7 @@ const BATCH: u32 = (32 << 10) - 512;
 const BATCH_PACKETS: u32 = 1024;
 
 /// What a datagram has at most. Kernels may fill the memory they get instead of what was asked for.
-const DATAGRAM: usize = 256 << 10;
+pub(super) const DATAGRAM: usize = 256 << 10;
 
 /// The usual [`NflogSettings::receive_buffer`]: half a second at 100,000 packets a second.
 pub const RECEIVE_BUFFER: usize = 8 << 20;

@@ -13,14 +13,24 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tracing::warn;
 
 use super::NflogError;
-use super::counters::Counters;
-use super::nflog::{Nflog, NflogSettings, Read};
+use super::counters::{self, Counters};
+use super::nflog::{self, Nflog, NflogSettings, Read};
 use super::outbox::{Message, Outbox};
 use super::totals::{ReaderTotals, add};
-use crate::flow_log::fold::{Added, Dropped, Fold, POINTS};
+use crate::flow_log::fold::{self, Added, Dropped, Fold, POINTS};
 
 /// Messages that wait for the agent at most.
 pub const QUEUE: usize = 4096;
+
+/// Bytes that reading takes at most, whatever packets come: the folded flows, receipts that are noted and receipts that are
+/// told of, messages that wait, and buffers. The table's counters, of which each reading holds a copy, are as many as
+/// the node has isolated pods.
+pub const MEMORY: usize = fold::MEMORY
+    + fold::table_bytes::<DropPoint, u64>(POINTS)
+    + POINTS * size_of::<(DropPoint, u64)>()
+    + QUEUE * size_of::<Message>()
+    + nflog::DATAGRAM
+    + counters::DATAGRAM;
 
 /// Counters are read so often, losses told, and a group that is taken is asked for again.
 const TICK: Duration = Duration::from_secs(1);
