@@ -268,14 +268,21 @@ impl Running {
     fn take_one(&mut self, message: Message, compiler: &Compiler) {
         match message {
             Message::Sighting(sighting) => self.tell(&sighting, compiler),
-            Message::Lost { count, at } => {
-                if at == LostAt::KernelBuffer {
-                    self.books.lost(count);
-                }
-                self.telemetry.accounted(Outcome::Lost, count);
-                self.tell_lost(count, at);
+            // What of it has not been told as suppressed is known later.
+            Message::Lost {
+                count,
+                at: LostAt::KernelBuffer,
+            } => self.books.lost(count),
+            Message::Lost { count, at } => self.tell_packets_lost(count, at),
+            Message::Reading {
+                counters,
+                received,
+                is_settled,
+                is_gap_open,
+            } => {
+                self.books.set_gap(is_gap_open);
+                self.read(&counters, &received, is_settled, compiler);
             }
-            Message::Reading { counters, received } => self.read(&counters, &received, compiler),
             Message::Up => self.telemetry.set_flow_log_up(true),
             Message::Down(error) => {
                 self.telemetry.set_flow_log_up(false);
@@ -323,6 +330,13 @@ impl Running {
         }
     }
 
+    fn tell_packets_lost(&self, count: u64, at: LostAt) {
+        if count > 0 {
+            self.telemetry.accounted(Outcome::Lost, count);
+            self.tell_lost(count, at);
+        }
+    }
+
     fn tell_lost(&self, count: u64, at: LostAt) {
         self.output
             .write(lost_line(self.format, &self.node, count, at));
@@ -332,6 +346,7 @@ impl Running {
         &mut self,
         counters: &[(String, u64)],
         received: &[(DropPoint, u64)],
+        is_settled: bool,
         compiler: &Compiler,
     ) {
         let snapshot = compiler.snapshot();
@@ -350,11 +365,13 @@ impl Running {
                 )
             })
             .collect();
-        for (account, count) in self.books.read(&counters, &received) {
+        for (account, count) in self.books.read(&counters, &received, is_settled) {
             let (namespace, workload) = accounts::labels(&account, snapshot);
             self.telemetry
                 .dropped(&namespace, &workload, account.direction, count);
         }
+        let lost = self.books.take_lost();
+        self.tell_packets_lost(lost, LostAt::KernelBuffer);
         if Instant::now() >= self.rest_due {
             self.rest_due = Instant::now() + REST;
             self.tell_rest();
@@ -369,10 +386,13 @@ impl Running {
         });
     }
 
-    /// What was suppressed and is in no line about its pod.
+    /// What is missing and is in no line about its pod.
     fn tell_rest(&mut self) {
         let rest = self.books.take_all_suppressed();
-        if rest > 0 {
+        if self.books.has_gap() {
+            // Suppressed or lost: the greater part will be what overflowed.
+            self.tell_packets_lost(rest, LostAt::KernelBuffer);
+        } else if rest > 0 {
             self.telemetry.accounted(Outcome::Suppressed, rest);
             self.tell_lost(rest, LostAt::RateLimit);
         }
@@ -386,6 +406,8 @@ impl Running {
             self.take_one(message, compiler);
         }
         self.books.settle();
+        let lost = self.books.take_lost();
+        self.tell_packets_lost(lost, LostAt::KernelBuffer);
         self.tell_rest();
         let output = self.output;
         let closed = tokio::task::spawn_blocking(move || output.close(LAST_LINES)).await;

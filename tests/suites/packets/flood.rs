@@ -112,6 +112,8 @@ fn survive(topology: Topology, rate: &str, pace: Pace) {
     };
     if pace == Pace::Stopped {
         kill(agent, Signal::SIGCONT).expect("it goes on");
+        // Nothing shows that the second reading after the last packet is done, by which what is missing counts as settled.
+        std::thread::sleep(Duration::from_secs(3));
     }
     check(&mut lab, &probes());
     let grown = peak_memory(&lab) - memory_before;

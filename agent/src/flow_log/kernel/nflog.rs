@@ -22,7 +22,7 @@ const CONFIG: u16 = kind(LOG, 1);
 const GET_GENERATION: u16 = kind(NFTABLES, 16);
 
 /// Packets wait in the kernel at most so long for others to come along.
-const KERNEL_WAIT: Duration = Duration::from_millis(30);
+pub(super) const KERNEL_WAIT: Duration = Duration::from_millis(30);
 
 /// Bytes that the kernel gathers before it hands them on: with its own overhead just within 32 KiB, the largest memory that it
 /// gives readily where it must not wait. That is some hundred packets.

@@ -35,6 +35,9 @@ pub const MEMORY: usize = fold::MEMORY
 /// Counters are read so often, losses told, and a group that is taken is asked for again.
 const TICK: Duration = Duration::from_secs(1);
 
+/// What was dropped so long ago has left the kernel, which gathers packets for a while, or waits to be read.
+const SETTLED: Duration = nflog::KERNEL_WAIT.saturating_mul(4);
+
 /// How soon refused sightings are offered again.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -91,6 +94,8 @@ impl Reader {
             fold: Fold::new(settings.window),
             outbox: Outbox::new(sender, Arc::clone(&totals)),
             totals: Arc::clone(&totals),
+            counted: Instant::now(),
+            is_settled: false,
             received: HashMap::new(),
             stop: Arc::clone(&stop),
         };
@@ -134,6 +139,9 @@ struct Worker {
     fold: Fold,
     outbox: Outbox,
     totals: Arc<ReaderTotals>,
+    /// When the counters were read, and whether all that was dropped before has been read since.
+    counted: Instant,
+    is_settled: bool,
     /// Packets since the last reading.
     received: HashMap<DropPoint, u64>,
     stop: Arc<Stop>,
@@ -186,9 +194,14 @@ impl Worker {
         match self.counters.read(TABLE) {
             Ok(counters) => {
                 let received = self.received.iter().map(|(point, count)| (*point, *count));
-                if self.outbox.tell_reading(counters, received.collect()) {
+                let is_settled = self.is_settled || self.nflog.is_none();
+                if self
+                    .outbox
+                    .tell_reading(counters, received.collect(), is_settled)
+                {
                     self.received.clear();
                 }
+                (self.counted, self.is_settled) = (Instant::now(), false);
                 self.counters_fail = false;
             }
             Err(error) => {
@@ -244,8 +257,11 @@ impl Worker {
                     add(&self.totals.foreign, counts.foreign);
                     self.outbox.lost_in_kernel(counts.lost);
                 }
-                Ok(Read::Gap) => {}
-                Ok(Read::Empty) => return,
+                Ok(Read::Gap) => self.outbox.gap_in_kernel(),
+                Ok(Read::Empty) => {
+                    self.is_settled |= now.duration_since(self.counted) >= SETTLED;
+                    return;
+                }
                 Err(error) => {
                     self.went_down(error);
                     return;
