@@ -171,9 +171,11 @@ impl FlowLog {
     /// An event is about to be applied.
     pub fn before(&mut self, event: &Event, compiler: &Compiler) {
         if let Some(running) = &mut self.running {
-            running
-                .attribution
-                .before(event, compiler, SystemTime::now());
+            let now = SystemTime::now();
+            let moved = running.attribution.before(event, compiler, now);
+            if running.is_ready && !moved.is_empty() {
+                running.reader.forget(&moved);
+            }
         }
     }
 
@@ -188,6 +190,7 @@ impl FlowLog {
     pub fn committed(&mut self) {
         if let Some(running) = &mut self.running {
             running.is_ready = true;
+            running.attribution.all_is_known();
             if let Some(known) = running.committing.take() {
                 running.attribution.in_force(known, SystemTime::now());
             }

@@ -31,6 +31,7 @@ pub struct Attribution {
     lives: Lives,
     nodes: NodeAddresses,
     past: Past,
+    is_all_known: bool,
 }
 
 /// The pods at both ends, at the time of the packet.
@@ -56,22 +57,28 @@ impl Attribution {
             lives: Lives::default(),
             nodes: NodeAddresses::default(),
             past: Past::default(),
+            is_all_known: false,
         }
     }
 
-    /// Takes note of an event before the compiler takes it in.
-    pub fn before(&mut self, event: &Event, compiler: &Compiler, now: SystemTime) {
+    /// From now on it is known how things were before they change. What comes before tells how they have been all along.
+    pub fn all_is_known(&mut self) {
+        self.is_all_known = true;
+    }
+
+    /// Takes note of an event before the compiler takes it in. Returns the addresses that will be others' than before.
+    pub fn before(&mut self, event: &Event, compiler: &Compiler, now: SystemTime) -> Vec<IpAddr> {
         let snapshot = compiler.snapshot();
         match event {
             Event::Pod(pod) => {
                 let old = snapshot.pods.get(&pod.key);
                 if old != Some(pod) {
-                    self.before_pod(old, Some(pod), compiler, now);
+                    return self.before_pod(old, Some(pod), compiler, now);
                 }
             }
             Event::PodDeleted(key) => {
                 if let Some(old) = snapshot.pods.get(key) {
-                    self.before_pod(Some(old), None, compiler, now);
+                    return self.before_pod(Some(old), None, compiler, now);
                 }
             }
             Event::Namespace(namespace) => {
@@ -88,6 +95,7 @@ impl Attribution {
                 self.past.note(What::Policy(key.namespace.clone()), now);
             }
         }
+        Vec::new()
     }
 
     fn before_pod(
@@ -96,7 +104,7 @@ impl Attribution {
         new: Option<&Pod>,
         compiler: &Compiler,
         now: SystemTime,
-    ) {
+    ) -> Vec<IpAddr> {
         let here = |pod: &&Pod| pod.node.as_ref() == Some(&self.node);
         self.lives.note(old.filter(here), new.filter(here), now);
         self.nodes.note(old, new);
@@ -107,10 +115,19 @@ impl Attribution {
             .collect();
         addresses.sort_unstable();
         addresses.dedup();
-        for address in addresses {
-            let owners = compiler.owners(address).cloned().collect();
+        for &address in &addresses {
+            let owners = self
+                .is_all_known
+                .then(|| compiler.owners(address).cloned().collect());
             self.past.note(What::Owners(address, owners), now);
         }
+        if let (Some(old), Some(new)) = (old, new)
+            && (&old.key, &old.uid) == (&new.key, &new.uid)
+        {
+            let has = |pod: &Pod, address| pod.network_addresses().iter().any(|a| a == address);
+            addresses.retain(|&address| has(old, address) != has(new, address));
+        }
+        addresses
     }
 
     /// The kernel has been told of everything that was known at `known`.

@@ -34,8 +34,8 @@ struct Change {
 /// Something that a verdict depends on.
 #[derive(Debug)]
 pub(super) enum What {
-    /// The pods that had an address, as they were.
-    Owners(IpAddr, Vec<Pod>),
+    /// The pods that had an address, as they were, if that was known.
+    Owners(IpAddr, Option<Vec<Pod>>),
     /// A policy in this namespace.
     Policy(Name),
     /// The labels of this namespace.
@@ -73,7 +73,7 @@ impl Past {
     pub(super) fn owners(&self, address: IpAddr, time: SystemTime) -> Option<&[Pod]> {
         let mut later = self.changes.iter().filter(|change| change.known > time);
         later.find_map(|change| match &change.what {
-            What::Owners(changed, owners) if *changed == address => Some(owners.as_slice()),
+            What::Owners(changed, Some(owners)) if *changed == address => Some(owners.as_slice()),
             _ => None,
         })
     }
@@ -112,13 +112,14 @@ mod tests {
     #[test]
     fn owners_are_those_before_the_next_change() {
         let mut past = Past::default();
+        past.note(What::Owners(ADDRESS, None), at(500));
         let pod = |uid: &str| Pod {
             uid: uid.into(),
             ..super::super::tests::pod("shop/web", "10.0.0.1")
         };
-        past.note(What::Owners(ADDRESS, vec![pod("1")]), at(1000));
-        past.note(What::Owners(ADDRESS, vec![]), at(2000));
-        past.note(What::Owners(ADDRESS, vec![pod("2")]), at(3000));
+        past.note(What::Owners(ADDRESS, Some(vec![pod("1")])), at(1000));
+        past.note(What::Owners(ADDRESS, Some(vec![])), at(2000));
+        past.note(What::Owners(ADDRESS, Some(vec![pod("2")])), at(3000));
         let uids = |time| {
             let owners = past.owners(ADDRESS, at(time))?;
             Some(
@@ -128,6 +129,11 @@ mod tests {
                     .collect::<Vec<_>>(),
             )
         };
+        assert_eq!(
+            uids(499),
+            Some(vec!["1".to_owned()]),
+            "who had it all along"
+        );
         assert_eq!(uids(999), Some(vec!["1".to_owned()]));
         assert_eq!(uids(1000), Some(vec![]));
         assert_eq!(uids(2500), Some(vec!["2".to_owned()]));
@@ -154,14 +160,14 @@ mod tests {
     fn the_past_is_bounded() {
         let mut past = Past::default();
         for i in 0..CHANGES as u64 * 2 {
-            past.note(What::Owners(ADDRESS, vec![]), at(100_000 + i));
+            past.note(What::Owners(ADDRESS, Some(vec![])), at(100_000 + i));
         }
         assert_eq!(past.changes.len(), CHANGES);
         past.in_force(at(200_000), at(200_000));
         // What was forgotten may have been anything.
         assert!(past.is_unsettled(at(100_100), &[], &[]));
         assert!(!past.is_unsettled(at(300_000), &[], &[]));
-        past.note(What::Owners(ADDRESS, vec![]), at(400_000));
+        past.note(What::Owners(ADDRESS, Some(vec![])), at(400_000));
         assert_eq!(past.changes.len(), 1);
     }
 }

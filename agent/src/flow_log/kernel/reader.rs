@@ -1,9 +1,10 @@
 //! The thread that reads dropped packets from the kernel.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -32,6 +33,9 @@ pub const MEMORY: usize = fold::MEMORY
     + nflog::DATAGRAM
     + counters::DATAGRAM;
 
+/// Addresses that may wait to be forgotten.
+const MOVED: usize = 4096;
+
 /// Counters are read so often, losses told, and a group that is taken is asked for again.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -57,8 +61,12 @@ pub struct ReaderSettings {
 #[derive(Debug)]
 pub struct Reader {
     stop: Arc<Stop>,
+    moved: Arc<Moved>,
     totals: Arc<ReaderTotals>,
 }
+
+/// Addresses that have come to others, and are to be forgotten.
+type Moved = Mutex<HashSet<IpAddr>>;
 
 /// How the thread is told to end, even while it waits.
 #[derive(Debug)]
@@ -79,6 +87,7 @@ impl Reader {
         };
         let (sender, receiver) = channel(QUEUE);
         let totals = Arc::new(ReaderTotals::default());
+        let moved = Arc::new(Moved::default());
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|error| NflogError::io("making an eventfd")(error.into()))?;
         let stop = Arc::new(Stop {
@@ -97,6 +106,7 @@ impl Reader {
             counted: Instant::now(),
             is_settled: false,
             received: HashMap::new(),
+            moved: Arc::clone(&moved),
             stop: Arc::clone(&stop),
         };
         worker.opened(nflog);
@@ -104,7 +114,12 @@ impl Reader {
             .name("netpol-nflog".to_owned())
             .spawn(move || worker.run())
             .map_err(NflogError::io("starting the thread netpol-nflog"))?;
-        Ok((Self { stop, totals }, receiver))
+        let reader = Self {
+            stop,
+            moved,
+            totals,
+        };
+        Ok((reader, receiver))
     }
 
     /// What it has seen so far.
@@ -112,13 +127,30 @@ impl Reader {
         Arc::clone(&self.totals)
     }
 
+    /// Has flows from and to these addresses told and forgotten, since other pods have them from now on.
+    pub fn forget(&self, addresses: &[IpAddr]) {
+        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        // Beyond that many at once some repeats are told as those of the next owner.
+        if moved.len() < MOVED {
+            moved.extend(addresses);
+        }
+        drop(moved);
+        self.stop.wake();
+    }
+
     /// Asks the thread to end: it gives the group back, reads what has come until then, tells all that is folded, then the
     /// counters. Take its messages until they end; without room for them it waits two seconds, and what finds none then
     /// is lost.
     pub fn stop(&self) {
         self.stop.is_asked.store(true, Ordering::Release);
+        self.stop.wake();
+    }
+}
+
+impl Stop {
+    fn wake(&self) {
         // It can only fail if it has been written to very often, and then the thread wakes, too.
-        let _ = self.stop.wake.write(1);
+        let _ = self.wake.write(1);
     }
 }
 
@@ -144,6 +176,7 @@ struct Worker {
     is_settled: bool,
     /// Packets since the last reading.
     received: HashMap<DropPoint, u64>,
+    moved: Arc<Moved>,
     stop: Arc<Stop>,
 }
 
@@ -158,9 +191,21 @@ impl Worker {
             }
             self.fold.expire(now, |sighting| self.outbox.tell(sighting));
             self.wait(now, next_tick);
+            // Taken before packets are: what is waiting now was dropped before.
+            let moved = self.moved();
             self.read(RUN);
+            if !moved.is_empty() {
+                let tell = |sighting| self.outbox.tell(sighting);
+                self.fold.forget_peers(&moved, Instant::now(), tell);
+            }
         }
         self.finish();
+    }
+
+    fn moved(&self) -> HashSet<IpAddr> {
+        // It fails only if nobody has woken the thread.
+        let _ = self.stop.wake.read();
+        std::mem::take(&mut self.moved.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn tick(&mut self) {
