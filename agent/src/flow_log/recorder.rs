@@ -86,6 +86,8 @@ struct Running {
     telemetry: Telemetry,
     /// Until the rules are in the kernel what is dropped was dropped by an earlier agent's, and nothing is known yet.
     is_ready: bool,
+    /// The reader has begun anew since, and this agent's rules have dropped what it tells of.
+    is_ours: bool,
     /// No messages are taken before this.
     resume: Instant,
     rest_due: Instant,
@@ -155,6 +157,7 @@ impl FlowLog {
                 hang_up,
                 telemetry: telemetry.clone(),
                 is_ready: false,
+                is_ours: false,
                 resume: Instant::now(),
                 rest_due: Instant::now() + REST,
                 mismatch_told: None,
@@ -189,8 +192,11 @@ impl FlowLog {
     /// It is in the kernel.
     pub fn committed(&mut self) {
         if let Some(running) = &mut self.running {
-            running.is_ready = true;
-            running.attribution.all_is_known();
+            if !running.is_ready {
+                running.is_ready = true;
+                running.attribution.all_is_known();
+                running.reader.begin_anew();
+            }
             if let Some(known) = running.committing.take() {
                 running.attribution.in_force(known, SystemTime::now());
             }
@@ -270,6 +276,18 @@ impl Running {
 
     fn take_one(&mut self, message: Message, compiler: &Compiler) {
         match message {
+            Message::Up => self.telemetry.set_flow_log_up(true),
+            Message::Down(error) => {
+                self.telemetry.set_flow_log_up(false);
+                warn!(%error, "drops are not logged for now; trying again");
+            }
+            Message::Anew => {
+                self.is_ours = true;
+                // The table has just been made, and its counters with it.
+                self.books.read(&[], &[], true);
+            }
+            // The counters of that time are gone, and without them nobody could say what is missing.
+            _ if !self.is_ours => {}
             Message::Sighting(sighting) => self.tell(&sighting, compiler),
             // What of it has not been told as suppressed is known later.
             Message::Lost {
@@ -285,11 +303,6 @@ impl Running {
             } => {
                 self.books.set_gap(is_gap_open);
                 self.read(&counters, &received, is_settled, compiler);
-            }
-            Message::Up => self.telemetry.set_flow_log_up(true),
-            Message::Down(error) => {
-                self.telemetry.set_flow_log_up(false);
-                warn!(%error, "drops are not logged for now; trying again");
             }
         }
     }

@@ -26,6 +26,8 @@ pub enum Message {
     Up,
     /// Nothing is read now. It is tried again every second.
     Down(NflogError),
+    /// [`Reader::begin_anew`](super::reader::Reader::begin_anew) has been heeded: what comes from now on was dropped since.
+    Anew,
     /// Dropped packets.
     Sighting(Sighting),
     /// Dropped packets that no sighting tells of, at most once a second for each place.
@@ -124,6 +126,13 @@ impl Outbox {
         }
         add(&self.totals.lost_in_kernel, count);
         self.lost_in_kernel += count;
+    }
+
+    /// Says whether there was room for [`Message::Anew`]. What was lost before is nothing to tell.
+    pub(super) fn tell_anew(&mut self) -> bool {
+        (self.lost_in_kernel, self.lost_in_queue) = (0, 0);
+        self.is_gap_open = false;
+        self.send(Message::Anew).is_none()
     }
 
     pub(super) fn lost_in_queue(&mut self, count: u64) {
