@@ -86,8 +86,6 @@ struct Running {
     telemetry: Telemetry,
     /// Until the rules are in the kernel what is dropped was dropped by an earlier agent's, and nothing is known yet.
     is_ready: bool,
-    /// The reader has begun anew since, and this agent's rules have dropped what it tells of.
-    is_ours: bool,
     /// No messages are taken before this.
     resume: Instant,
     rest_due: Instant,
@@ -116,9 +114,10 @@ impl FlowLog {
             destination,
             rotation,
             format,
-            drop_log,
+            mut drop_log,
             window,
         } = settings;
+        let run = *drop_log.run.get_or_insert_with(this_run);
         let lost_line = {
             let node = node.clone();
             move |count| lost_line(format, &node, count, LostAt::Output)
@@ -130,6 +129,7 @@ impl FlowLog {
                     group: drop_log.group,
                     snaplen: drop_log.snaplen,
                     receive_buffer: RECEIVE_BUFFER,
+                    run: Some(run),
                 },
                 window,
             })?;
@@ -157,7 +157,6 @@ impl FlowLog {
                 hang_up,
                 telemetry: telemetry.clone(),
                 is_ready: false,
-                is_ours: false,
                 resume: Instant::now(),
                 rest_due: Instant::now() + REST,
                 mismatch_told: None,
@@ -192,11 +191,9 @@ impl FlowLog {
     /// It is in the kernel.
     pub fn committed(&mut self) {
         if let Some(running) = &mut self.running {
-            if !running.is_ready {
-                running.is_ready = true;
-                running.attribution.all_is_known();
-                running.reader.begin_anew();
-            }
+            running.is_ready = true;
+            running.attribution.all_is_known();
+            running.reader.rules_are_ours();
             if let Some(known) = running.committing.take() {
                 running.attribution.in_force(known, SystemTime::now());
             }
@@ -228,6 +225,15 @@ impl FlowLog {
             running.close(compiler).await;
         }
     }
+}
+
+/// A number that no agent of this node has had lately.
+fn this_run() -> u32 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    // Tenths of a second go round in 13 years.
+    u32::try_from((since.as_millis() / 100) % (1 << 32)).unwrap_or_default()
 }
 
 fn hang_up() -> Result<Signal, NflogError> {
@@ -276,18 +282,6 @@ impl Running {
 
     fn take_one(&mut self, message: Message, compiler: &Compiler) {
         match message {
-            Message::Up => self.telemetry.set_flow_log_up(true),
-            Message::Down(error) => {
-                self.telemetry.set_flow_log_up(false);
-                warn!(%error, "drops are not logged for now; trying again");
-            }
-            Message::Anew => {
-                self.is_ours = true;
-                // The table has just been made, and its counters with it.
-                self.books.read(&[], &[], true);
-            }
-            // The counters of that time are gone, and without them nobody could say what is missing.
-            _ if !self.is_ours => {}
             Message::Sighting(sighting) => self.tell(&sighting, compiler),
             // What of it has not been told as suppressed is known later.
             Message::Lost {
@@ -299,10 +293,18 @@ impl Running {
                 counters,
                 received,
                 is_settled,
+                is_ours,
                 is_gap_open,
             } => {
+                // The table that is there first is an earlier agent's.
+                let counters = if is_ours { counters } else { Vec::new() };
                 self.books.set_gap(is_gap_open);
                 self.read(&counters, &received, is_settled, compiler);
+            }
+            Message::Up => self.telemetry.set_flow_log_up(true),
+            Message::Down(error) => {
+                self.telemetry.set_flow_log_up(false);
+                warn!(%error, "drops are not logged for now; trying again");
             }
         }
     }

@@ -72,8 +72,8 @@ type Moved = Mutex<HashSet<IpAddr>>;
 #[derive(Debug)]
 struct Stop {
     is_asked: AtomicBool,
-    /// It is to begin anew.
-    anew: AtomicBool,
+    /// The table in the kernel is of the run whose packets are read.
+    is_ours: AtomicBool,
     wake: EventFd,
 }
 
@@ -94,7 +94,7 @@ impl Reader {
             .map_err(|error| NflogError::io("making an eventfd")(error.into()))?;
         let stop = Arc::new(Stop {
             is_asked: AtomicBool::new(false),
-            anew: AtomicBool::new(false),
+            is_ours: AtomicBool::new(false),
             wake,
         });
         let mut worker = Worker {
@@ -108,7 +108,6 @@ impl Reader {
             totals: Arc::clone(&totals),
             counted: Instant::now(),
             is_settled: false,
-            is_anew_due: false,
             received: HashMap::new(),
             moved: Arc::clone(&moved),
             stop: Arc::clone(&stop),
@@ -142,10 +141,9 @@ impl Reader {
         self.stop.wake();
     }
 
-    /// Throws away what was dropped until now, and not told of, and goes on after [`Message::Anew`].
-    pub fn begin_anew(&self) {
-        self.stop.anew.store(true, Ordering::Release);
-        self.stop.wake();
+    /// From now on the counters in the kernel are those of the rules whose packets are read.
+    pub fn rules_are_ours(&self) {
+        self.stop.is_ours.store(true, Ordering::Release);
     }
 
     /// Asks the thread to end: it gives the group back, reads what has come until then, tells all that is folded, then the
@@ -184,8 +182,6 @@ struct Worker {
     /// When the counters were read, and whether all that was dropped before has been read since.
     counted: Instant,
     is_settled: bool,
-    /// Nothing is read until it is told that what comes is new.
-    is_anew_due: bool,
     /// Packets since the last reading.
     received: HashMap<DropPoint, u64>,
     moved: Arc<Moved>,
@@ -197,7 +193,6 @@ impl Worker {
         let mut next_tick = Instant::now();
         while !self.stop.is_asked.load(Ordering::Acquire) && !self.outbox.is_closed() {
             let now = Instant::now();
-            self.begin_anew();
             if now >= next_tick {
                 self.tick();
                 next_tick = now + TICK;
@@ -215,20 +210,6 @@ impl Worker {
         self.finish();
     }
 
-    fn begin_anew(&mut self) {
-        if self.stop.anew.swap(false, Ordering::AcqRel) {
-            self.is_anew_due = true;
-            self.fold = Fold::new(self.settings.window);
-            self.received.clear();
-            if let Some(old) = self.nflog.take() {
-                // With it goes what the kernel holds for it.
-                drop(old);
-                self.opened(Nflog::open(&self.settings.nflog));
-            }
-        }
-        self.is_anew_due = self.is_anew_due && !self.outbox.tell_anew();
-    }
-
     fn moved(&self) -> HashSet<IpAddr> {
         // It fails only if nobody has woken the thread.
         let _ = self.stop.wake.read();
@@ -240,9 +221,7 @@ impl Worker {
             self.opened(Nflog::open(&self.settings.nflog));
         }
         self.outbox.tell_what_waits();
-        if !self.is_anew_due {
-            self.tell_counters();
-        }
+        self.tell_counters();
     }
 
     fn opened(&mut self, nflog: Result<Nflog, NflogError>) {
@@ -265,13 +244,15 @@ impl Worker {
     }
 
     fn tell_counters(&mut self) {
+        // Asked before the counters are: in between the table may be replaced.
+        let is_ours = self.stop.is_ours.load(Ordering::Acquire);
         match self.counters.read(TABLE) {
             Ok(counters) => {
                 let received = self.received.iter().map(|(point, count)| (*point, *count));
                 let is_settled = self.is_settled || self.nflog.is_none();
                 if self
                     .outbox
-                    .tell_reading(counters, received.collect(), is_settled)
+                    .tell_reading(counters, received.collect(), is_settled, is_ours)
                 {
                     self.received.clear();
                 }
@@ -293,12 +274,8 @@ impl Worker {
         if let Some(due) = self.fold.next_due() {
             until = until.min(due.max(now + RETRY));
         }
-        if self.is_anew_due {
-            until = until.min(now + RETRY);
-        }
         let mut wakers = vec![PollFd::new(self.stop.wake.as_fd(), PollFlags::POLLIN)];
-        let socket = self.nflog.as_ref().filter(|_| !self.is_anew_due);
-        let socket = socket.map(AsFd::as_fd);
+        let socket = self.nflog.as_ref().map(AsFd::as_fd);
         wakers.extend(socket.map(|socket| PollFd::new(socket, PollFlags::POLLIN)));
         // Rounded up: a poll that ends too early would be followed by another.
         let timeout = until.saturating_duration_since(now) + Duration::from_millis(1);
@@ -309,7 +286,7 @@ impl Worker {
 
     /// Reads at most so many datagrams.
     fn read(&mut self, datagrams: usize) {
-        let Some(nflog) = self.nflog.as_mut().filter(|_| !self.is_anew_due) else {
+        let Some(nflog) = &mut self.nflog else {
             return;
         };
         let now = Instant::now();
@@ -350,7 +327,6 @@ impl Worker {
 
     fn finish(mut self) {
         self.outbox.be_patient();
-        self.begin_anew();
         if let Some(nflog) = &mut self.nflog
             && let Err(error) = nflog.unbind()
         {
