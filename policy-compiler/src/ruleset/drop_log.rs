@@ -63,7 +63,7 @@ mod tests {
             direction: Direction::Egress,
             of: DropOf::Contested,
         };
-        for run in [None, Some(0), Some(0xc0ffee), Some(u32::MAX)] {
+        for run in [None, Some(0), Some(0xc0_ffee), Some(u32::MAX)] {
             let log = DropLog {
                 run,
                 ..DropLog::default()
