@@ -61,7 +61,7 @@ pub struct Settings {
 }
 
 /// Something to do, for [`FlowLog::take`].
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Occurrence {
     /// The reader has told something.
     Messages,

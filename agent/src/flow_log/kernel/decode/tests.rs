@@ -49,7 +49,7 @@ const RECEIVED: Duration = Duration::from_secs(100);
 fn decode(decoder: &mut Decoder, datagram: &[u8]) -> (Vec<Dropped>, Counts) {
     let mut found = Vec::new();
     let counts = decoder.decode(datagram, UNIX_EPOCH + RECEIVED, |dropped| {
-        found.push(dropped)
+        found.push(dropped);
     });
     (found, counts)
 }
