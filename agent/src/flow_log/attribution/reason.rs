@@ -30,14 +30,11 @@ pub(super) fn reason(
         Side::Denied {
             isolating,
             near_misses,
+            more,
         } => Reason::NoRule {
             isolating: isolating.clone(),
-            near_misses: near_misses
-                .iter()
-                .take(NEAR_MISSES)
-                .map(ToString::to_string)
-                .collect(),
-            more: near_misses.len().saturating_sub(NEAR_MISSES),
+            near_misses: near_misses.iter().map(ToString::to_string).collect(),
+            more: *more,
         },
         Side::Contested { isolating } => Reason::Contested {
             isolating: isolating.clone(),
@@ -83,7 +80,13 @@ pub(super) fn judge(packet: &Packet, ends: &Ends<'_>, compiler: &Compiler) -> Ve
         destination: Endpoint::Address(packet.destination),
         transport: transport(packet.transport),
     };
-    verdict::judge_between(compiler.snapshot(), &flow, &ends.source, &ends.destination)
+    verdict::judge_between(
+        compiler.snapshot(),
+        &flow,
+        &ends.source,
+        &ends.destination,
+        NEAR_MISSES,
+    )
 }
 
 /// What policies see of it.
