@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use nix::net::if_::if_indextoname;
 use policy_compiler::index::{Compiler, Event};
-use policy_compiler::model::{Direction, Name, Pod, Snapshot};
+use policy_compiler::model::{Direction, Name, ObjectKey, Pod, Snapshot};
 use policy_compiler::ruleset::{DropOf, PodId};
 
 use super::event::{End, FlowEvent, Interface, PodEnd, Who};
@@ -75,7 +75,9 @@ impl Attribution {
                 }
             }
             Event::Namespace(namespace) => {
-                self.past.note(What::Namespace(namespace.name.clone()), now);
+                if snapshot.namespaces.get(&namespace.name) != Some(namespace) {
+                    self.past.note(What::Namespace(namespace.name.clone()), now);
+                }
             }
             Event::NamespaceDeleted(name) => self.past.note(What::Namespace(name.clone()), now),
             Event::Policy(policy) => {
@@ -121,6 +123,11 @@ impl Attribution {
     /// The pod of a drop, as it is or last was.
     pub fn pod<'a>(&'a self, id: PodId, snapshot: &'a Snapshot) -> Option<&'a Pod> {
         self.lives.find(id, snapshot)
+    }
+
+    /// The pods of this node.
+    pub fn pods_here(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.lives.present()
     }
 
     /// Explains dropped packets.
