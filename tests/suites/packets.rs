@@ -8,6 +8,10 @@ mod attacks;
 mod connections;
 #[path = "packets/deleted_table.rs"]
 mod deleted_table;
+#[path = "packets/flow_log_files.rs"]
+mod flow_log_files;
+#[path = "packets/flow_log_ground.rs"]
+mod flow_log_ground;
 #[path = "packets/ground.rs"]
 mod ground;
 #[path = "packets/icmp_errors.rs"]
