@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::gauge::gauge;
+
 /// Whose drops are told apart at most; more workloads than these share one series, `namespace="(other)"`.
 const SERIES: usize = 2000;
 
@@ -150,14 +152,14 @@ impl Drops {
         for (counter, total) in [(&self.lines_written, written), (&self.lines_lost, lost)] {
             counter.inc_by(total.saturating_sub(counter.get()));
         }
-        self.readers.set(super::metrics::gauge(readers));
+        self.readers.set(gauge(readers));
     }
 
     pub(super) fn set_queues(&self, queues: Queues) {
         for (queue, length) in [("sightings", queues.sightings), ("lines", queues.lines)] {
             self.queues
                 .get_or_create(&[("queue", queue)])
-                .set(super::metrics::gauge(length));
+                .set(gauge(length));
         }
     }
 

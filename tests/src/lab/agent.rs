@@ -145,6 +145,11 @@ impl Agent {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The file of its flow log.
+    pub fn flow_file(&self) -> &Path {
+        &self.flows
+    }
+
     /// What it has told of drops so far, one line each.
     pub fn flow_lines(&self) -> String {
         std::fs::read_to_string(&self.flows).unwrap_or_default()
