@@ -104,11 +104,8 @@ pub(crate) fn firsts(lines: &str) -> Vec<u16> {
     flows(lines)
         .iter()
         .filter(|flow| flow["extensions"]["value"]["extent"] == "first")
-        .map(|flow| &flow["l4"]["UDP"]["destination_port"])
-        .map(|port| {
-            let port = port.as_u64().and_then(|port| u16::try_from(port).ok());
-            port.expect("a datagram's port")
-        })
+        .filter_map(|flow| flow["l4"]["UDP"]["destination_port"].as_u64())
+        .map(|port| u16::try_from(port).expect("a port"))
         .collect()
 }
 
@@ -151,7 +148,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it; what it prints goes to a file of the lab's folder.
+    /// Starts it; what it prints goes to a file of the lab's folder, and its errors to `NAME.errors`.
     pub(crate) fn start(lab: &Lab, name: &str, arguments: &[&str]) -> Self {
         let output = lab.directory().join(name);
         let binary = netpol_binary().unwrap_or_else(|error| panic!("{error}"));
@@ -161,7 +158,8 @@ impl Running {
             .arg(binary)
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(File::create(&output).expect("a file"));
+            .stdout(File::create(&output).expect("a file"))
+            .stderr(File::create(output.with_extension("errors")).expect("a file"));
         let netns = lab.host(&Place::node(NODE)).expect("a node").netns();
         let child = netns
             .call(move || command.spawn())
