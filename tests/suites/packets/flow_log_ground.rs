@@ -123,11 +123,29 @@ pub(crate) fn metric(lab: &Lab, agent: &Agent, name: &str) -> u64 {
         .get(netns, "/metrics")
         .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(status, 200, "{text}");
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let value = value.unwrap_or_else(|| panic!("no metric {name}:\n{text}"));
-    value.parse().unwrap_or_else(|_| panic!("{name} {value}"))
+    value(&text, name).unwrap_or_else(|| panic!("no metric {name}:\n{text}"))
+}
+
+/// Waits until a metric of the agent of node-a has this value.
+pub(crate) fn await_metric(lab: &Lab, name: &str, expected: u64) {
+    let mut last = String::new();
+    let deadline = Instant::now() + WITHIN;
+    while Instant::now() < deadline {
+        (_, last) = lab
+            .agent_get(NODE, "/metrics")
+            .unwrap_or_else(|error| panic!("{error}"));
+        if value(&last, name) == Some(expected) {
+            return;
+        }
+        std::thread::sleep(POLL);
+    }
+    panic!("{name} is not {expected} in\n{last}");
+}
+
+fn value(metrics: &str, name: &str) -> Option<u64> {
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} {value}")))
 }
 
 /// Runs `netpol` in node-a's namespace to its end and returns what it printed.

@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 
 use netpol_tests::lab::{Lab, Signal, Topology, privileged};
 
-use crate::flow_log_ground::{Running, agent, awaited, firsts, metric, send, start, world};
+use crate::flow_log_ground::{Running, await_metric, awaited, firsts, send, start, world};
 use crate::world::{NEAR, STRANGER};
 
 /// Waits until so many readers are connected.
 fn await_readers(lab: &Lab, count: u64) {
-    awaited(&format!("{count} readers"), || {
-        (metric(lab, agent(lab), "netpol_flow_log_readers") == count).then_some(())
-    });
+    await_metric(lab, "netpol_flow_log_readers", count);
 }
 
 /// Waits until a table shows a datagram to this port, and returns its line.
@@ -43,9 +41,7 @@ fn readers_see_drops_as_they_happen() {
     start(&mut lab, &folder, &[&flow_log]);
     // Told to nobody.
     send(&lab, STRANGER, NEAR, [3000]);
-    awaited("a line is written", || {
-        (metric(&lab, agent(&lab), "netpol_flow_log_lines_written_total") == 1).then_some(())
-    });
+    await_metric(&lab, "netpol_flow_log_lines_written_total", 1);
 
     let json = Running::start(&lab, "json", &["flows", &socket, "-o", "json"]);
     let table = Running::start(&lab, "table", &["flows", &socket, "-o", "table"]);
