@@ -178,9 +178,9 @@ fn without_the_rights_all_else_goes_on() {
     ask_often(&mut live, 10);
     live.now("still", &DENIED);
     await_told(&live, 3);
-    live.delete(&closes("shop", &[]));
-    live.apply(&lets_in("shop", "db", &json!([{}])));
-    live.eventually("and changes are obeyed", &[("team/job", "shop/db", 80, false)]);
+    let nobody = json!([{"podSelector": {"matchLabels": {"app": "nobody"}}}]);
+    live.apply(&lets_in("shop", "db", &nobody));
+    live.eventually("and changes are obeyed", &[("shop/web", "shop/db", 80, false)]);
     let log = live.lab.agent("node-a").expect("an agent").log();
     assert_eq!(log.matches("cannot write Kubernetes Events").count(), 1, "{log}");
     assert!(log.contains("forbidden"), "it says why: {log}");
