@@ -8,6 +8,24 @@ mod attacks;
 mod connections;
 #[path = "packets/deleted_table.rs"]
 mod deleted_table;
+#[path = "packets/flow_log_files.rs"]
+mod flow_log_files;
+#[path = "packets/flow_log_formats.rs"]
+mod flow_log_formats;
+#[path = "packets/flow_log_ground.rs"]
+mod flow_log_ground;
+#[path = "packets/flow_log_metrics.rs"]
+mod flow_log_metrics;
+#[path = "packets/flow_log_mismatch.rs"]
+mod flow_log_mismatch;
+#[path = "packets/flow_log_odd.rs"]
+mod flow_log_odd;
+#[path = "packets/flow_log_replaced.rs"]
+mod flow_log_replaced;
+#[path = "packets/flow_log_silence.rs"]
+mod flow_log_silence;
+#[path = "packets/flow_log_sockets.rs"]
+mod flow_log_sockets;
 #[path = "packets/ground.rs"]
 mod ground;
 #[path = "packets/icmp_errors.rs"]

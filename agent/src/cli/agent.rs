@@ -106,6 +106,7 @@ impl Agent {
 
     async fn enforce(self) -> Result<(), Failure> {
         let node = self.node()?;
+        survive_hang_up()?;
         let mut stop = pin!(stop_signal()?);
         let started = tokio::select! {
             biased;
@@ -196,6 +197,13 @@ fn tell_stop(signal: &'static str) {
         signal,
         "stopped; the rules stay in the kernel (`netpol cleanup` removes them)"
     );
+}
+
+/// SIGHUP asks for new files. Without a handler it would end the process, also where no file is open: before the flow log is
+/// started, or with none. Once installed, the handler stays as long as the process does.
+fn survive_hang_up() -> Result<(), Failure> {
+    signal(SignalKind::hangup()).map(drop)?;
+    Ok(())
 }
 
 /// Completes on SIGTERM or SIGINT, and says which.

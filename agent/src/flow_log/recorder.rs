@@ -311,7 +311,8 @@ impl Running {
         if let Reason::Mismatch { verdict } = &event.reason {
             self.mismatch(verdict);
         }
-        if event.extent == Extent::First
+        // One that goes on is told of again, or its event would be forgotten while it still does.
+        if !matches!(event.extent, Extent::Others { .. })
             && let Some(pod_events) = &mut self.pod_events
         {
             pod_events.tell(&event);

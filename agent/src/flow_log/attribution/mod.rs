@@ -37,6 +37,8 @@ pub struct Attribution {
 struct Ends<'a> {
     source: Vec<&'a Pod>,
     destination: Vec<&'a Pod>,
+    /// The pod whose chain it was, if the address was not its own at that time.
+    astray: Option<&'a Pod>,
 }
 
 impl<'a> Ends<'a> {
@@ -191,6 +193,7 @@ impl Attribution {
         let mut ends = Ends {
             source: owners(sighting.packet.map(|packet| packet.source)),
             destination: owners(sighting.packet.map(|packet| packet.destination)),
+            astray: None,
         };
         // Whose chain it was is certain, whoever has the address by now.
         if let DropOf::Pod(id) = sighting.point.of
@@ -201,7 +204,9 @@ impl Attribution {
                 Direction::Ingress => &mut ends.destination,
             };
             let same_life = |pod: &&&Pod| pod.key == subject.key && pod.uid == subject.uid;
-            *end = vec![end.iter().find(same_life).copied().unwrap_or(subject)];
+            let owner = end.iter().find(same_life).copied();
+            *end = vec![owner.unwrap_or(subject)];
+            ends.astray = owner.is_none().then_some(subject);
         }
         ends
     }

@@ -26,6 +26,20 @@ pub(super) fn reason(
     else {
         return without_rules(ends.of(direction), direction, compiler);
     };
+    let addresses = [packet.source, packet.destination];
+    let pods = ends.source.iter().chain(&ends.destination);
+    let namespaces: Vec<&Name> = pods.map(|pod| &pod.key.namespace).collect();
+    let is_settled = || !past.is_unsettled(sighting.time, &addresses, &namespaces);
+    if let Some(pod) = ends.astray
+        && is_settled()
+    {
+        return Reason::Mismatch {
+            verdict: format!(
+                "the rules of {} dropped it, which has none of its addresses",
+                pod.key
+            ),
+        };
+    }
     match verdict.side(direction) {
         Side::Denied {
             isolating,
@@ -41,18 +55,10 @@ pub(super) fn reason(
         },
         // What a pod sends to itself is not on the wire: whoever sent this can choose to, and it is no fault of netpol's.
         Side::Itself => without_rules(ends.of(direction), direction, compiler),
-        _ => {
-            let addresses = [packet.source, packet.destination];
-            let pods = ends.source.iter().chain(&ends.destination);
-            let namespaces: Vec<&Name> = pods.map(|pod| &pod.key.namespace).collect();
-            if past.is_unsettled(sighting.time, &addresses, &namespaces) {
-                Reason::Changed
-            } else {
-                Reason::Mismatch {
-                    verdict: verdict.to_string(),
-                }
-            }
-        }
+        _ if is_settled() => Reason::Mismatch {
+            verdict: verdict.to_string(),
+        },
+        _ => Reason::Changed,
     }
 }
 
