@@ -92,6 +92,8 @@ struct Running {
     telemetry: Telemetry,
     /// Until the rules are in the kernel what is dropped was dropped by an earlier agent's, and nothing is known yet.
     is_ready: bool,
+    /// The reader has begun anew since, and this agent's rules have dropped what it tells of.
+    is_ours: bool,
     /// No messages are taken before this.
     resume: Instant,
     rest_due: Instant,
@@ -162,6 +164,7 @@ impl FlowLog {
                 hang_up,
                 telemetry: telemetry.clone(),
                 is_ready: false,
+                is_ours: false,
                 resume: Instant::now(),
                 rest_due: Instant::now() + REST,
                 mismatch_told: None,
@@ -178,9 +181,11 @@ impl FlowLog {
     /// An event is about to be applied.
     pub fn before(&mut self, event: &Event, compiler: &Compiler) {
         if let Some(running) = &mut self.running {
-            running
-                .attribution
-                .before(event, compiler, SystemTime::now());
+            let now = SystemTime::now();
+            let moved = running.attribution.before(event, compiler, now);
+            if running.is_ready && !moved.is_empty() {
+                running.reader.forget(&moved);
+            }
         }
     }
 
@@ -194,7 +199,10 @@ impl FlowLog {
     /// It is in the kernel.
     pub fn committed(&mut self) {
         if let Some(running) = &mut self.running {
-            running.is_ready = true;
+            if !running.is_ready {
+                running.is_ready = true;
+                running.reader.begin_anew();
+            }
             if let Some(known) = running.committing.take() {
                 running.attribution.in_force(known, SystemTime::now());
             }
@@ -279,19 +287,33 @@ impl Running {
 
     fn take_one(&mut self, message: Message, compiler: &Compiler) {
         match message {
-            Message::Sighting(sighting) => self.tell(&sighting, compiler),
-            Message::Lost { count, at } => {
-                if at == LostAt::KernelBuffer {
-                    self.books.lost(count);
-                }
-                self.telemetry.accounted(Outcome::Lost, count);
-                self.tell_lost(count, at);
-            }
-            Message::Reading { counters, received } => self.read(&counters, &received, compiler),
             Message::Up => self.telemetry.set_flow_log_up(true),
             Message::Down(error) => {
                 self.telemetry.set_flow_log_up(false);
                 warn!(%error, "drops are not logged for now; trying again");
+            }
+            Message::Anew => {
+                self.is_ours = true;
+                // The table has just been made, and its counters with it.
+                self.books.read(&[], &[], true);
+            }
+            // The counters of that time are gone, and without them nobody could say what is missing.
+            _ if !self.is_ours => {}
+            Message::Sighting(sighting) => self.tell(&sighting, compiler),
+            // What of it has not been told as suppressed is known later.
+            Message::Lost {
+                count,
+                at: LostAt::KernelBuffer,
+            } => self.books.lost(count),
+            Message::Lost { count, at } => self.tell_packets_lost(count, at),
+            Message::Reading {
+                counters,
+                received,
+                is_settled,
+                is_gap_open,
+            } => {
+                self.books.set_gap(is_gap_open);
+                self.read(&counters, &received, is_settled, compiler);
             }
         }
     }
@@ -336,6 +358,13 @@ impl Running {
         }
     }
 
+    fn tell_packets_lost(&self, count: u64, at: LostAt) {
+        if count > 0 {
+            self.telemetry.accounted(Outcome::Lost, count);
+            self.tell_lost(count, at);
+        }
+    }
+
     fn tell_lost(&self, count: u64, at: LostAt) {
         self.output
             .write(lost_line(self.format, &self.node, count, at));
@@ -345,6 +374,7 @@ impl Running {
         &mut self,
         counters: &[(String, u64)],
         received: &[(DropPoint, u64)],
+        is_settled: bool,
         compiler: &Compiler,
     ) {
         let snapshot = compiler.snapshot();
@@ -364,11 +394,13 @@ impl Running {
                 )
             })
             .collect();
-        for (account, count) in self.books.read(&counters, &received) {
+        for (account, count) in self.books.read(&counters, &received, is_settled) {
             let (namespace, workload) = accounts::labels(&account, snapshot);
             self.telemetry
                 .dropped(&namespace, &workload, account.direction, count);
         }
+        let lost = self.books.take_lost();
+        self.tell_packets_lost(lost, LostAt::KernelBuffer);
         if Instant::now() >= self.rest_due {
             self.rest_due = Instant::now() + REST;
             self.tell_rest();
@@ -383,10 +415,13 @@ impl Running {
         });
     }
 
-    /// What was suppressed and is in no line about its pod.
+    /// What is missing and is in no line about its pod.
     fn tell_rest(&mut self) {
         let rest = self.books.take_all_suppressed();
-        if rest > 0 {
+        if self.books.has_gap() {
+            // Suppressed or lost: the greater part will be what overflowed.
+            self.tell_packets_lost(rest, LostAt::KernelBuffer);
+        } else if rest > 0 {
             self.telemetry.accounted(Outcome::Suppressed, rest);
             self.tell_lost(rest, LostAt::RateLimit);
         }
@@ -403,6 +438,8 @@ impl Running {
             self.take_one(message, compiler);
         }
         self.books.settle();
+        let lost = self.books.take_lost();
+        self.tell_packets_lost(lost, LostAt::KernelBuffer);
         self.tell_rest();
         let output = self.output;
         let closed = tokio::task::spawn_blocking(move || output.close(LAST_LINES)).await;

@@ -8,6 +8,8 @@ use serde_json::Value;
 use crate::flow_log_ground::{await_first, awaited, netpol, read, send, start, world};
 use crate::world::{CALLER, NEAR, STRANGER};
 
+type Reader = fn(&str) -> Told;
+
 /// What a line tells, in words that all formats have: a flow's ends, direction, port, reason, policies and extent, or where
 /// packets were lost.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -120,7 +122,7 @@ fn every_format_tells_all() {
     if !privileged("every_format_tells_all") {
         return;
     }
-    let formats: [(&str, fn(&str) -> Told); 2] = [("logfmt", told_in_logfmt), ("ecs", told_in_ecs)];
+    let formats: [(&str, Reader); 2] = [("logfmt", told_in_logfmt), ("ecs", told_in_ecs)];
     for (format, read_line) in formats {
         let (mut lab, folder) = world(Topology::RoutedVeth);
         let format_is = format!("--flow-log-format={format}");

@@ -5,7 +5,7 @@ use netpol_tests::lab::{Topology, privileged};
 use crate::flow_log_ground::{NODE, agent, await_metric, awaited, metric, put, send, start, world};
 use crate::world::{CALLER, NEAR, POLICIES, STRANGER, objects};
 
-/// The near callee belongs to a Deployment, by way of a ReplicaSet.
+/// The near callee belongs to a Deployment, by way of a `ReplicaSet`.
 fn with_owner() -> String {
     let owned = objects().replace(
         "name: near, namespace: conn, labels: { role: callee }",

@@ -191,6 +191,11 @@ mod tests {
                     .collect::<Vec<_>>(),
             )
         };
+        assert_eq!(
+            uids(499),
+            Some(vec!["1".to_owned()]),
+            "who had it all along"
+        );
         assert_eq!(uids(999), Some(vec!["1".to_owned()]));
         assert_eq!(uids(1000), Some(vec![]));
         assert_eq!(uids(2500), Some(vec!["2".to_owned()]));

@@ -30,7 +30,7 @@ pub const MEMORY: usize = table_bytes::<Key, Repeats>(2 * FLOWS)
 
 /// The standard library's hash tables fill 7 of 8 places, have a power of two of them, and a byte of their own for each.
 /// Entries that come and go make a table grow until it has room for twice as many.
-pub(super) const fn table_bytes<K, V>(capacity: usize) -> usize {
+pub(in crate::flow_log) const fn table_bytes<K, V>(capacity: usize) -> usize {
     (capacity * 8 / 7).next_power_of_two() * (size_of::<(K, V)>() + 1)
 }
 

@@ -16,7 +16,8 @@ mod memory;
 mod tests;
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use policy_compiler::ruleset::DropPoint;
@@ -24,6 +25,7 @@ use policy_compiler::ruleset::DropPoint;
 use self::dropped::Counted;
 pub use self::dropped::Dropped;
 use self::key::Key;
+pub(in crate::flow_log) use self::memory::table_bytes;
 pub use self::memory::{FLOWS, FLOWS_OF_ONE, FLOWS_OF_ONE_IN_A_CROWD, MEMORY, POINTS};
 use super::sighting::{Extent, Sighting};
 
@@ -147,6 +149,40 @@ impl Fold {
                 self.forget_point_if_empty(at);
             }
             self.others_due.pop_front();
+        }
+    }
+
+    /// Tells what has been counted of flows from or to these addresses, and forgets the flows: whoever has an address from
+    /// now on is another, whose packets are not repeats of theirs. What `tell` refuses is counted among others.
+    pub fn forget_peers(
+        &mut self,
+        addresses: &HashSet<IpAddr>,
+        now: Instant,
+        mut tell: impl FnMut(Sighting) -> bool,
+    ) {
+        let mut forgotten = Vec::new();
+        self.flows_due.retain(|(_, key)| {
+            let is_of = key.is_of(addresses);
+            if is_of {
+                forgotten.push(*key);
+            }
+            !is_of
+        });
+        let ends = now + self.window;
+        for key in forgotten {
+            if let Some(repeats) = self.flows.get_mut(&key).and_then(Option::take)
+                && !tell(repeats.as_repeats())
+                && let Some(point) = self.points.get_mut(&key.point())
+            {
+                match &mut point.others {
+                    Some(others) => others.merge(&repeats),
+                    none => {
+                        *none = Some(repeats);
+                        self.others_due.push_back((ends, key.point()));
+                    }
+                }
+            }
+            self.forget(&key);
         }
     }
 
