@@ -14,6 +14,24 @@ mod connections;
 mod deleted_table;
 #[path = "packets/flood.rs"]
 mod flood;
+#[path = "packets/flow_log_files.rs"]
+mod flow_log_files;
+#[path = "packets/flow_log_formats.rs"]
+mod flow_log_formats;
+#[path = "packets/flow_log_ground.rs"]
+mod flow_log_ground;
+#[path = "packets/flow_log_metrics.rs"]
+mod flow_log_metrics;
+#[path = "packets/flow_log_mismatch.rs"]
+mod flow_log_mismatch;
+#[path = "packets/flow_log_odd.rs"]
+mod flow_log_odd;
+#[path = "packets/flow_log_replaced.rs"]
+mod flow_log_replaced;
+#[path = "packets/flow_log_silence.rs"]
+mod flow_log_silence;
+#[path = "packets/flow_log_sockets.rs"]
+mod flow_log_sockets;
 #[path = "packets/ground.rs"]
 mod ground;
 #[path = "packets/icmp_errors.rs"]

@@ -16,6 +16,7 @@ use super::flow_log::FlowLogArguments;
 use super::{Failure, duration, log};
 use crate::dataplane::NftProcess;
 use crate::enforce::{Enforcement, Timing, enforce};
+use crate::flow_log::FlowLog;
 use crate::http::Server;
 use crate::source::{self, ClusterConfig, Update};
 use crate::telemetry::Telemetry;
@@ -106,6 +107,7 @@ impl Agent {
 
     async fn enforce(self) -> Result<(), Failure> {
         let node = self.node()?;
+        survive_hang_up()?;
         let mut stop = pin!(stop_signal()?);
         let started = tokio::select! {
             biased;
@@ -135,7 +137,13 @@ impl Agent {
             Some(_) => None,
             None => Some(source::connect(&self.cluster()?).await?),
         };
-        let flow_log = self.flow_log.start(node, client.as_ref(), &telemetry)?;
+        let flow_log = match self.flow_log.check(&dataplane).await {
+            Ok(()) => self.flow_log.start(node, client.as_ref(), &telemetry)?,
+            Err(error) => {
+                error!(%error, "the kernel takes no rules that log, so drops cannot be; policies are enforced without");
+                FlowLog::off()
+            }
+        };
         let source = self.source(client.as_ref(), &telemetry);
         let enforcement = Enforcement {
             scope: NodeScope::Node(node.clone()),
@@ -196,6 +204,13 @@ fn tell_stop(signal: &'static str) {
         signal,
         "stopped; the rules stay in the kernel (`netpol cleanup` removes them)"
     );
+}
+
+/// SIGHUP asks for new files. Without a handler it would end the process, also where no file is open: before the flow log is
+/// started, or with none. Once installed, the handler stays as long as the process does.
+fn survive_hang_up() -> Result<(), Failure> {
+    signal(SignalKind::hangup()).map(drop)?;
+    Ok(())
 }
 
 /// Completes on SIGTERM or SIGINT, and says which.

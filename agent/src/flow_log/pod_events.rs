@@ -2,16 +2,16 @@
 //!
 //! The API server stores each of them, so they are few: the same one once in a while, and of all only so many.
 
+mod send;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use policy_compiler::model::{Direction, ObjectKey};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
-use tracing::{debug, warn};
+use tokio::time::Instant;
 
 use super::event::{End, FlowEvent, PodEnd, Reason, Who};
 use super::words;
@@ -28,9 +28,6 @@ const REFILL: Duration = Duration::from_secs(2);
 
 /// Events that wait for the API server; further ones are not told.
 const QUEUE: usize = 64;
-
-/// How long the API server may take for one.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The API server's limit for a note, in bytes.
 const LONGEST_NOTE: usize = 1024;
@@ -52,12 +49,8 @@ pub struct PodEvents {
 impl PodEvents {
     /// Sends events in a task of its own. Needs the right to create and patch events of `events.k8s.io`.
     pub fn start(client: Client, node: &str) -> Self {
-        let reporter = Reporter {
-            controller: "netpol".into(),
-            instance: Some(node.to_owned()),
-        };
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(send(Recorder::new(client, reporter), waiting));
+        tokio::spawn(send::send(client, node.to_owned(), waiting));
         Self {
             queue,
             budget: Budget::default(),
@@ -133,36 +126,6 @@ impl Budget {
         self.told.insert(what, now);
         self.tokens -= 1;
         true
-    }
-}
-
-async fn send(recorder: Recorder, mut waiting: mpsc::Receiver<Told>) {
-    let mut in_trouble = false;
-    while let Some(Told { pod, note }) = waiting.recv().await {
-        let event = Event {
-            type_: EventType::Warning,
-            reason: "NetworkPolicyDenied".to_owned(),
-            note: Some(note),
-            action: "Drop".to_owned(),
-            secondary: None,
-        };
-        let trouble = match timeout(PATIENCE, recorder.publish(&event, &pod)).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
-        };
-        match trouble {
-            None => in_trouble = false,
-            Some(error) if !in_trouble => {
-                warn!(
-                    error,
-                    "cannot write Kubernetes Events of drops; --kubernetes-events needs the right to create and patch \
-                     events of events.k8s.io"
-                );
-                in_trouble = true;
-            }
-            Some(error) => debug!(error, "still cannot write Kubernetes Events"),
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The flow log as the agent's event loop has it: it says what changes, and takes what was dropped.
 
+use std::collections::VecDeque;
 use std::future::pending;
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +27,9 @@ use crate::telemetry::{Outcome, Queues, Telemetry};
 
 /// Messages taken at a time.
 const BATCH: usize = 64;
+
+/// How long they may be worked on at a time; one may take longer, where policies have very many rules.
+const TURN: Duration = Duration::from_millis(5);
 
 /// Explaining may take this part of the loop's time; a pod that is flooded must not keep the node's rules from being
 /// brought up to date.
@@ -57,10 +61,10 @@ pub struct Settings {
 }
 
 /// Something to do, for [`FlowLog::take`].
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Occurrence {
-    /// The reader has something to tell.
-    Messages(Vec<Message>),
+    /// The reader has told something.
+    Messages,
     /// The log's file is to be opened anew.
     Reopen,
 }
@@ -80,6 +84,8 @@ struct Running {
     books: Books,
     reader: Reader,
     messages: mpsc::Receiver<Message>,
+    /// Those that have been received and not taken yet.
+    waiting: VecDeque<Message>,
     output: Output,
     pod_events: Option<PodEvents>,
     hang_up: Signal,
@@ -152,6 +158,7 @@ impl FlowLog {
                 books: Books::default(),
                 reader,
                 messages,
+                waiting: VecDeque::new(),
                 output,
                 pod_events,
                 hang_up,
@@ -192,7 +199,6 @@ impl FlowLog {
     pub fn committed(&mut self) {
         if let Some(running) = &mut self.running {
             running.is_ready = true;
-            running.attribution.all_is_known();
             running.reader.rules_are_ours();
             if let Some(known) = running.committing.take() {
                 running.attribution.in_force(known, SystemTime::now());
@@ -215,7 +221,7 @@ impl FlowLog {
         };
         match occurrence {
             Occurrence::Reopen => running.output.reopen(),
-            Occurrence::Messages(messages) => running.take(messages, compiler),
+            Occurrence::Messages => running.take_turn(compiler),
         }
     }
 
@@ -261,20 +267,25 @@ impl Running {
                 pending::<()>().await;
             }
             sleep_until(self.resume).await;
-            if self.messages.recv_many(&mut messages, BATCH).await == 0 {
+            if self.waiting.is_empty() && self.messages.recv_many(&mut messages, BATCH).await == 0 {
                 // The reader has ended.
                 pending::<()>().await;
             }
         };
         tokio::select! {
             _ = self.hang_up.recv() => Occurrence::Reopen,
-            () = receive => Occurrence::Messages(messages),
+            () = receive => {
+                self.waiting.extend(messages);
+                Occurrence::Messages
+            }
         }
     }
 
-    fn take(&mut self, messages: Vec<Message>, compiler: &Compiler) {
+    fn take_turn(&mut self, compiler: &Compiler) {
         let start = Instant::now();
-        for message in messages {
+        while start.elapsed() < TURN
+            && let Some(message) = self.waiting.pop_front()
+        {
             self.take_one(message, compiler);
         }
         self.resume = start + start.elapsed() * SHARE;
@@ -324,7 +335,8 @@ impl Running {
         if let Reason::Mismatch { verdict } = &event.reason {
             self.mismatch(verdict);
         }
-        if event.extent == Extent::First
+        // One that goes on is told of again, or its event would be forgotten while it still does.
+        if !matches!(event.extent, Extent::Others { .. })
             && let Some(pod_events) = &mut self.pod_events
         {
             pod_events.tell(&event);
@@ -371,7 +383,8 @@ impl Running {
         let counters: Vec<_> = counters
             .iter()
             .filter_map(|(name, value)| {
-                Some((name.clone(), accounts::of_counter(name, snapshot)?, *value))
+                let account = accounts::of_counter(name, self.attribution.pods_here())?;
+                Some((name.clone(), account, *value))
             })
             .collect();
         let received: Vec<_> = received
@@ -399,7 +412,7 @@ impl Running {
         self.telemetry
             .set_lines(lines.written, lines.lost, count(lines.readers));
         self.telemetry.set_queues(Queues {
-            sightings: self.messages.len(),
+            sightings: self.messages.len() + self.waiting.len(),
             lines: count(lines.queued),
         });
     }
@@ -420,6 +433,9 @@ impl Running {
         self.reader.stop();
         let deadline = Instant::now() + LAST_SIGHTINGS;
         // What it has to say is small beside what is waited for, and is told whatever share of time it takes.
+        for message in std::mem::take(&mut self.waiting) {
+            self.take_one(message, compiler);
+        }
         while let Ok(Some(message)) = timeout_at(deadline, self.messages.recv()).await {
             self.take_one(message, compiler);
         }

@@ -13,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Counts;
 use super::drops::Drops;
+use super::gauge::gauge;
 use policy_compiler::decode::Kind;
 
 type Labels = [(&'static str, String); 1];
@@ -185,10 +186,6 @@ fn kind_label(kind: Kind) -> Labels {
 
 fn result_label(result: &str) -> Labels {
     [("result", result.to_owned())]
-}
-
-pub(super) fn gauge(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

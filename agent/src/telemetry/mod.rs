@@ -1,6 +1,7 @@
 //! What the agent tells about itself: metrics, whether it is ready, whether it is alive.
 
 mod drops;
+mod gauge;
 mod health;
 mod metrics;
 

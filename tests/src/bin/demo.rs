@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use netpol_tests::fixture::{self, Fixture};
 use netpol_tests::lab::matrix::{Column, Matrix};
-use netpol_tests::lab::{Lab, LabError, Place, Probe, Topology, Transport, netpol_binary};
+use netpol_tests::lab::{
+    Agent, Lab, LabError, NODES, Place, Probe, Topology, Transport, netpol_binary,
+};
 
 const OBEYED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -66,7 +68,13 @@ fn run() -> Outcome {
     title(4, "Why the web tier cannot reach the database");
     explain(&folder, "shop/web", "shop/db", "tcp/5432")?;
 
-    title(5, "Somebody edits a policy: metrics are for grafana now");
+    title(
+        5,
+        "What the agents tell of everything that was dropped just now",
+    );
+    summary(&lab)?;
+
+    title(6, "Somebody edits a policy: metrics are for grafana now");
     let edited = edit(&policies)?;
     println!("  {}: app: prometheus → app: grafana", relative(&edited));
     let since = Instant::now();
@@ -214,6 +222,23 @@ fn explain(folder: &Path, from: &str, to: &str, port: &str) -> Outcome {
         .args(["explain", "-f"])
         .arg(folder)
         .args(["--from", from, "--to", to, "--port", port])
+        .output()?;
+    print_indented(&String::from_utf8_lossy(&output.stdout));
+    if output.stdout.is_empty() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    Ok(())
+}
+
+/// The flow logs of both nodes, by the same binary.
+fn summary(lab: &Lab) -> Outcome {
+    println!("  $ netpol flows -o summary --top 4 node-a.flows node-b.flows");
+    let files = NODES
+        .iter()
+        .filter_map(|node| lab.agent(node.name).map(Agent::flow_file));
+    let output = Command::new(netpol_binary()?)
+        .args(["flows", "-o", "summary", "--top", "4"])
+        .args(files)
         .output()?;
     print_indented(&String::from_utf8_lossy(&output.stdout));
     if output.stdout.is_empty() {

@@ -79,3 +79,11 @@ pub(super) async fn is_ready(client: &Client) -> bool {
     };
     client.request_text(request).await.is_ok()
 }
+
+/// The API server's metrics, as text.
+pub(super) async fn metrics(client: &Client) -> Result<String, ControlPlaneError> {
+    let request = Request::new("")
+        .get("metrics", &GetParams::default())
+        .map_err(|error| ControlPlaneError::Request(error.to_string()))?;
+    Ok(client.request_text(request).await?)
+}

@@ -146,6 +146,12 @@ impl ControlPlane {
         self.worker.run(move || task(client))
     }
 
+    /// What the API server's metrics say.
+    pub fn metrics(&self) -> Result<String, ControlPlaneError> {
+        let read = |client: Client| async move { client::metrics(&client).await };
+        self.run(read)?
+    }
+
     /// Kills the API server, as a crash would. Clients lose their connections and watches; etcd keeps its data.
     pub fn kill_api_server(&mut self) {
         self.api_server.kill();

@@ -50,6 +50,11 @@ impl ControlPlane {
         )
     }
 
+    /// Reads whatever is at a path, with query: a list, say.
+    pub fn read(&self, target: &str) -> Result<Value, ControlPlaneError> {
+        self.send(Method::Get, target.to_owned(), None)
+    }
+
     /// Replaces an object whole.
     pub fn replace(&self, object: &Value) -> Result<Value, ControlPlaneError> {
         self.send(

@@ -81,6 +81,7 @@ fn newer_than(built: Option<SystemTime>, folder: &Path) -> Option<PathBuf> {
 #[derive(Debug)]
 pub struct Agent {
     node: String,
+    listen: SocketAddr,
     child: Child,
     log: PathBuf,
     /// The file of its flow log, unless its arguments say something else.
@@ -92,6 +93,7 @@ impl Agent {
     pub(super) fn start(
         node: &str,
         netns: &Netns,
+        listen: SocketAddr,
         arguments: &[String],
         log: PathBuf,
     ) -> Result<Self, LabError> {
@@ -119,7 +121,7 @@ impl Agent {
                 "--node-name",
                 node,
                 "--listen",
-                &AGENT_LISTEN.to_string(),
+                &listen.to_string(),
             ])
             .args(arguments)
             .args(Some(flow_log).filter(|_| !is_given))
@@ -131,6 +133,7 @@ impl Agent {
             .map_err(LabError::io("start setpriv"))?;
         Ok(Self {
             node: node.to_owned(),
+            listen,
             child,
             log,
             flows,
@@ -140,6 +143,11 @@ impl Agent {
     /// What it has printed so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The file of its flow log.
+    pub fn flow_file(&self) -> &Path {
+        &self.flows
     }
 
     /// What it has told of drops so far, one line each.
@@ -166,9 +174,9 @@ impl Agent {
 
     /// Waits until `/readyz` says 200.
     pub(super) fn wait_ready(&mut self, netns: &Netns) -> Result<(), LabError> {
-        let deadline = Instant::now() + READY_WITHIN;
+        let (listen, deadline) = (self.listen, Instant::now() + READY_WITHIN);
         while Instant::now() < deadline {
-            if let Ok((200, _)) = netns.call(|| http_get("/readyz"))? {
+            if let Ok((200, _)) = netns.call(move || http_get(listen, "/readyz"))? {
                 return Ok(());
             }
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -179,11 +187,23 @@ impl Agent {
         Err(self.failure(format!("not ready after {} s", READY_WITHIN.as_secs())))
     }
 
+    /// Sends a signal.
+    pub fn send(&self, signal: Signal) -> Result<(), LabError> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
+        kill(pid, signal).map_err(|error| self.failure(format!("cannot send {signal}: {error}")))
+    }
+
+    /// `GET path` from it: status and body. `netns` is its node's.
+    pub fn get(&self, netns: &Netns, path: &str) -> Result<(u16, String), LabError> {
+        let (listen, path) = (self.listen, path.to_owned());
+        netns
+            .call(move || http_get(listen, &path))?
+            .map_err(LabError::io("ask the agent"))
+    }
+
     /// Sends a signal and waits for the end.
     pub(super) fn stop(&mut self, signal: Signal) -> Result<ExitStatus, LabError> {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
-        kill(pid, signal)
-            .map_err(|error| self.failure(format!("cannot send {signal}: {error}")))?;
+        self.send(signal)?;
         let deadline = Instant::now() + EXIT_WITHIN;
         while Instant::now() < deadline {
             if let Some(status) = self
@@ -218,9 +238,9 @@ impl Drop for Agent {
     }
 }
 
-/// `GET path` from the agent of the namespace the calling thread is in: status and body.
-pub(super) fn http_get(path: &str) -> std::io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&AGENT_LISTEN, Duration::from_secs(1))?;
+/// `GET path` from the agent that listens there in the namespace the calling thread is in: status and body.
+fn http_get(listen: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&listen, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     write!(
         stream,

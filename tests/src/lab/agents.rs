@@ -1,11 +1,12 @@
 //! Agents on the nodes of a lab.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitStatus;
 
 use nix::sys::signal::Signal;
 
-use super::agent::{Agent, http_get, manifests};
+use super::agent::{AGENT_LISTEN, Agent, manifests};
 use super::spec::{NODES, Place};
 use super::{Lab, LabError};
 
@@ -25,9 +26,28 @@ impl Lab {
     pub fn start_agent(&mut self, node: &str, arguments: &[String]) -> Result<(), LabError> {
         self.agents.remove(node);
         let log = self.directory.path().join(format!("agent-{node}.log"));
-        let agent = Agent::start(node, &self.host(&Place::node(node))?.netns, arguments, log)?;
+        let netns = &self.host(&Place::node(node))?.netns;
+        let agent = Agent::start(node, netns, AGENT_LISTEN, arguments, log)?;
         self.agents.insert(node.to_owned(), agent);
         Ok(())
+    }
+
+    /// Starts one more agent on a node, beside the one that runs there, and waits until it is ready. It is the caller's, and
+    /// has to end before the lab.
+    pub fn start_another_agent(
+        &self,
+        node: &str,
+        listen: SocketAddr,
+        arguments: &[String],
+    ) -> Result<Agent, LabError> {
+        let log = self
+            .directory
+            .path()
+            .join(format!("agent-{node}-{}.log", listen.port()));
+        let netns = &self.host(&Place::node(node))?.netns;
+        let mut agent = Agent::start(node, netns, listen, arguments, log)?;
+        agent.wait_ready(netns)?;
+        Ok(agent)
     }
 
     /// Waits until the agent of a node is ready.
@@ -75,10 +95,10 @@ impl Lab {
 
     /// `GET path` from the agent of a node: status and body.
     pub fn agent_get(&self, node: &str, path: &str) -> Result<(u16, String), LabError> {
-        let path = path.to_owned();
-        self.host(&Place::node(node))?
-            .netns
-            .call(move || http_get(&path))?
-            .map_err(LabError::io("ask the agent"))
+        let agent = self
+            .agents
+            .get(node)
+            .ok_or_else(|| LabError::NoSuchPlace(format!("agent on {node}")))?;
+        agent.get(&self.host(&Place::node(node))?.netns, path)
     }
 }

@@ -58,13 +58,15 @@ impl Live {
             lab,
             kubeconfig,
         };
-        live.grant_least_rights();
+        // What users install, and no more: if the agent asked for anything else, it would not work here.
+        live.install("rbac.yaml");
         live
     }
 
-    /// What users install, and no more: if the agent asked for anything else, it would not work here.
-    fn grant_least_rights(&self) {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rbac.yaml");
+    /// Applies a file of the folder `deploy`.
+    pub(crate) fn install(&self, name: &str) {
+        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+        let file = deploy.join(name);
         let manifests = manifests::load(&[file]).unwrap_or_else(|errors| panic!("{errors}"));
         manifests
             .others

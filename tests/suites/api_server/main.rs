@@ -7,3 +7,4 @@ mod changes;
 mod faults;
 mod live;
 mod outages;
+mod pod_events;

@@ -95,7 +95,7 @@ fn neighbours_are_found_from_a_cold_start() {
     }
 }
 
-fn forget_neighbours(lab: &Lab) {
+pub(crate) fn forget_neighbours(lab: &Lab) {
     for place in lab.places() {
         let netns = lab.host(place).expect("it is there").netns();
         for family in ["-4", "-6"] {

@@ -41,7 +41,7 @@ fn icmp_errors_of_allowed_flows_come_back() {
 }
 
 /// What a program hears that sends a datagram to a closed port and waits.
-fn udp_error(netns: &Netns, to: SocketAddr, patience: Duration) -> ErrorKind {
+pub(crate) fn udp_error(netns: &Netns, to: SocketAddr, patience: Duration) -> ErrorKind {
     let ask = move || -> std::io::Result<usize> {
         let any: IpAddr = if to.is_ipv4() {
             [0; 4].into()

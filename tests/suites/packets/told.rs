@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use netpol_agent::flow_log::format::hubble::{
     Endpoint as HubbleEnd, ExportEvent, Extensions, Flow as HubbleFlow,
@@ -31,12 +32,17 @@ pub(crate) fn mismatches(lab: &mut Lab, fixture: &Fixture, denied: &[&Attempt]) 
         }
     }
     let mut told = BTreeSet::new();
+    let schema = schema();
+    let mut real_lines = String::new();
     for node in &NODES {
         let (_, lines) = lab
             .stop_agent_with_flows(node.name, Signal::SIGTERM)
             .unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
+        real_lines += &lines;
         for line in lines.lines() {
-            if let Err(problem) = check(lab, line, node.name, &expected, &mut told) {
+            if let Err(problem) = check(lab, line, node.name, &expected, &mut told)
+                .and_then(|()| is_documented(&schema, line))
+            {
                 wrong.push(format!("{}: {problem}\n    {line}", fixture.name));
             }
         }
@@ -47,7 +53,29 @@ pub(crate) fn mismatches(lab: &mut Lab, fixture: &Fixture, denied: &[&Attempt]) 
             fixture.name
         ));
     }
+    if fixture.name == "shop" && std::env::var_os("NETPOL_UPDATE_GOLDENS").is_some() {
+        std::fs::write(docs().join("flow-log/shop.jsonl"), real_lines).expect("writable");
+    }
     wrong
+}
+
+fn docs() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs")
+}
+
+fn schema() -> jsonschema::Validator {
+    let file = docs().join("flow-log.schema.json");
+    let text = std::fs::read_to_string(&file).expect("the schema");
+    let schema = serde_json::from_str(&text).expect("JSON");
+    jsonschema::draft202012::new(&schema).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn is_documented(schema: &jsonschema::Validator, line: &str) -> Result<(), String> {
+    let json = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let fault = schema.iter_errors(&json).next();
+    fault.map_or(Ok(()), |fault| {
+        Err(format!("{}: {fault}", fault.instance_path()))
+    })
 }
 
 /// Where the packet ends: with the source's egress, on its node, else with the destination's ingress on that's.

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use nix::net::if_::if_indextoname;
 use policy_compiler::index::{Compiler, Event};
-use policy_compiler::model::{Direction, Name, Pod, Snapshot};
+use policy_compiler::model::{Direction, Name, ObjectKey, Pod, Snapshot};
 use policy_compiler::ruleset::{DropOf, PodId};
 
 use super::event::{End, FlowEvent, Interface, PodEnd, Who};
@@ -31,13 +31,14 @@ pub struct Attribution {
     lives: Lives,
     nodes: NodeAddresses,
     past: Past,
-    is_all_known: bool,
 }
 
 /// The pods at both ends, at the time of the packet.
 struct Ends<'a> {
     source: Vec<&'a Pod>,
     destination: Vec<&'a Pod>,
+    /// The pod whose chain it was, if the address was not its own at that time.
+    astray: Option<&'a Pod>,
 }
 
 impl<'a> Ends<'a> {
@@ -57,13 +58,7 @@ impl Attribution {
             lives: Lives::default(),
             nodes: NodeAddresses::default(),
             past: Past::default(),
-            is_all_known: false,
         }
-    }
-
-    /// From now on it is known how things were before they change. What comes before tells how they have been all along.
-    pub fn all_is_known(&mut self) {
-        self.is_all_known = true;
     }
 
     /// Takes note of an event before the compiler takes it in. Returns the addresses that will be others' than before.
@@ -82,7 +77,9 @@ impl Attribution {
                 }
             }
             Event::Namespace(namespace) => {
-                self.past.note(What::Namespace(namespace.name.clone()), now);
+                if snapshot.namespaces.get(&namespace.name) != Some(namespace) {
+                    self.past.note(What::Namespace(namespace.name.clone()), now);
+                }
             }
             Event::NamespaceDeleted(name) => self.past.note(What::Namespace(name.clone()), now),
             Event::Policy(policy) => {
@@ -116,9 +113,7 @@ impl Attribution {
         addresses.sort_unstable();
         addresses.dedup();
         for &address in &addresses {
-            let owners = self
-                .is_all_known
-                .then(|| compiler.owners(address).cloned().collect());
+            let owners = compiler.owners(address).cloned().collect();
             self.past.note(What::Owners(address, owners), now);
         }
         if let (Some(old), Some(new)) = (old, new)
@@ -138,6 +133,11 @@ impl Attribution {
     /// The pod of a drop, as it is or last was.
     pub fn pod<'a>(&'a self, id: PodId, snapshot: &'a Snapshot) -> Option<&'a Pod> {
         self.lives.find(id, snapshot)
+    }
+
+    /// The pods of this node.
+    pub fn pods_here(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.lives.present()
     }
 
     /// Explains dropped packets.
@@ -201,6 +201,7 @@ impl Attribution {
         let mut ends = Ends {
             source: owners(sighting.packet.map(|packet| packet.source)),
             destination: owners(sighting.packet.map(|packet| packet.destination)),
+            astray: None,
         };
         // Whose chain it was is certain, whoever has the address by now.
         if let DropOf::Pod(id) = sighting.point.of
@@ -211,7 +212,9 @@ impl Attribution {
                 Direction::Ingress => &mut ends.destination,
             };
             let same_life = |pod: &&&Pod| pod.key == subject.key && pod.uid == subject.uid;
-            *end = vec![end.iter().find(same_life).copied().unwrap_or(subject)];
+            let owner = end.iter().find(same_life).copied();
+            *end = vec![owner.unwrap_or(subject)];
+            ends.astray = owner.is_none().then_some(subject);
         }
         ends
     }

@@ -87,7 +87,8 @@ impl World {
 
     /// Everything is in the kernel, and has been for a while.
     fn settle(&mut self) {
-        self.attribution.all_is_known();
+        self.attribution
+            .in_force(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH);
         self.attribution.in_force(self.now, self.now);
         self.now += Duration::from_secs(10);
     }
@@ -336,6 +337,25 @@ fn a_drop_that_no_policy_asks_for_is_a_mismatch_unless_something_changed() {
     // A change elsewhere explains nothing.
     world.take(Event::Pod(pod("other/pod", "10.0.0.9")));
     assert!(matches!(reason(&world), Reason::Mismatch { .. }));
+}
+
+/// Whoever may send raw packets can make these, and must not be able to cry wolf.
+#[test]
+fn a_forged_packet_is_no_mismatch() {
+    let world = World::new();
+    let (db, web) = (pod("shop/db", "10.0.0.2"), pod("shop/web", "10.0.0.1"));
+    for sighting in [
+        world.syn(Direction::Ingress, &db, "10.0.0.2", "10.0.0.2", 5432),
+        world.syn(Direction::Egress, &web, "10.0.0.1", "127.0.0.1", 80),
+    ] {
+        let event = world.explain(&sighting);
+        assert_eq!(codes(&event), ["forged"]);
+        assert!(
+            matches!(&event.reason, Reason::NoRule { isolating, .. } if isolating.len() == 1),
+            "{:?}",
+            event.reason
+        );
+    }
 }
 
 #[test]

@@ -14,6 +14,10 @@ pub const FLOWS: usize = 16_384;
 /// The most flows told apart at one drop point, so that one pod does not take all from the others.
 pub const FLOWS_OF_ONE: usize = 256;
 
+/// The same once half of [`FLOWS`] are taken: some pods' floods must not keep those of a node's other pods from being told
+/// apart.
+pub const FLOWS_OF_ONE_IN_A_CROWD: usize = 16;
+
 /// The most drop points at a time.
 pub const POINTS: usize = 4_096;
 

@@ -1,7 +1,7 @@
 //! Folds dropped packets into sightings: the first of a flow is told at once, the others are counted and told once a window.
 //!
 //! Pods choose whom they send to and from which ports, so everything here is bounded. At most [`FLOWS`] flows are told apart,
-//! [`FLOWS_OF_ONE`] at one drop point, and [`POINTS`] drop points; with the tables' spare room that is
+//! [`FLOWS_OF_ONE`] (or [fewer](FLOWS_OF_ONE_IN_A_CROWD)) at one drop point, and [`POINTS`] drop points; with the tables' spare room that is
 //! [less than](MEMORY) 10 MiB. What exceeds the first two is counted in one record for each drop point
 //! ([`Extent::Others`]); what exceeds the third is lost, and counted too. A packet costs one or two look-ups in hash tables,
 //! whose keys pods cannot aim at each other (`SipHash`); windows end in the order in which they began, so that nothing is
@@ -26,7 +26,7 @@ use self::dropped::Counted;
 pub use self::dropped::Dropped;
 use self::key::Key;
 pub(in crate::flow_log) use self::memory::table_bytes;
-pub use self::memory::{FLOWS, FLOWS_OF_ONE, MEMORY, POINTS};
+pub use self::memory::{FLOWS, FLOWS_OF_ONE, FLOWS_OF_ONE_IN_A_CROWD, MEMORY, POINTS};
 use super::sighting::{Extent, Sighting};
 
 /// What became of a packet.
@@ -96,7 +96,12 @@ impl Fold {
             Entry::Vacant(entry) if has_room => entry.insert(Point::default()),
             Entry::Vacant(_) => return Added::Lost,
         };
-        let is_told_apart = point.flows < FLOWS_OF_ONE && self.flows.len() < FLOWS;
+        let most = match self.flows.len() {
+            FLOWS.. => 0,
+            flows if flows >= FLOWS / 2 => FLOWS_OF_ONE_IN_A_CROWD,
+            _ => FLOWS_OF_ONE,
+        };
+        let is_told_apart = point.flows < most;
         if is_told_apart && tell(dropped.told_as(Extent::First)) {
             point.flows += 1;
             self.flows.insert(key, None);

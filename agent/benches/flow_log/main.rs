@@ -1,4 +1,7 @@
-//! What a dropped packet costs in the agent, from the kernel's bytes to the fold: one datagram of 100 packets at a time.
+//! What a dropped packet costs in the agent, from the kernel's bytes to the fold: one datagram of 100 packets at a time. And
+//! what the first of a flow costs after that, from who it was to its line.
+
+mod explain;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
