@@ -120,10 +120,9 @@ impl FlowLog {
             destination,
             rotation,
             format,
-            mut drop_log,
+            drop_log,
             window,
         } = settings;
-        let run = *drop_log.run.get_or_insert_with(this_run);
         let lost_line = {
             let node = node.clone();
             move |count| lost_line(format, &node, count, LostAt::Output)
@@ -135,7 +134,6 @@ impl FlowLog {
                     group: drop_log.group,
                     snaplen: drop_log.snaplen,
                     receive_buffer: RECEIVE_BUFFER,
-                    run: Some(run),
                 },
                 window,
             })?;
@@ -233,15 +231,6 @@ impl FlowLog {
     }
 }
 
-/// A number that no agent of this node has had lately.
-fn this_run() -> u32 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    // Tenths of a second go round in 13 years.
-    u32::try_from((since.as_millis() / 100) % (1 << 32)).unwrap_or_default()
-}
-
 fn hang_up() -> Result<Signal, NflogError> {
     signal(SignalKind::hangup()).map_err(|source| NflogError::Io {
         doing: "listening for SIGHUP",
@@ -307,10 +296,11 @@ impl Running {
                 is_ours,
                 is_gap_open,
             } => {
-                // The table that is there first is an earlier agent's.
-                let counters = if is_ours { counters } else { Vec::new() };
                 self.books.set_gap(is_gap_open);
-                self.read(&counters, &received, is_settled, compiler);
+                // The table that is there first is an earlier agent's, whose counters go with it.
+                if is_ours {
+                    self.read(&counters, &received, is_settled, compiler);
+                }
             }
             Message::Up => self.telemetry.set_flow_log_up(true),
             Message::Down(error) => {

@@ -21,7 +21,6 @@ fn what_overflows_is_counted() {
     let opened = netns.call(|| {
         Nflog::open(&NflogSettings {
             receive_buffer: 1,
-            run: None,
             ..nflog_settings()
         })
     });

@@ -96,22 +96,21 @@ fn restart(rate: &str) {
     lab.start_agent(NODE, &arguments)
         .and_then(|()| lab.wait_ready(NODE))
         .unwrap_or_else(|error| panic!("{error}"));
-    let flood = Flood::start(&lab, &mut random);
     let mut told_before = 0;
     for _ in 0..2 {
+        let flood = Flood::start(&lab, &mut random);
         assert!(awaited(|| dropped(&lab) > MANY), "the flood is dropped");
         let (_, lines) = lab
             .stop_agent_with_flows(NODE, Signal::SIGKILL)
             .unwrap_or_else(|error| panic!("{error}"));
         told_before = lines.len();
+        flood.end();
         lab.start_agent(NODE, &arguments)
             .and_then(|()| lab.wait_ready(NODE))
             .unwrap_or_else(|error| panic!("{error}"));
     }
-    assert!(
-        awaited(|| dropped(&lab) > MANY),
-        "the flood is dropped still"
-    );
+    let flood = Flood::start(&lab, &mut random);
+    assert!(awaited(|| dropped(&lab) > MANY), "it is dropped again");
     flood.end();
     let total = counted(&lab, NODE);
     let (status, lines) = lab

@@ -17,7 +17,7 @@ const MOVED: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Orders {
     is_to_stop: AtomicBool,
-    /// The table in the kernel is of the run whose packets are read.
+    /// The table in the kernel is this agent's, and no longer one that an earlier agent left.
     is_ours: AtomicBool,
     moved: Mutex<HashSet<IpAddr>>,
     bell: EventFd,
