@@ -40,7 +40,10 @@ impl Lab {
         listen: SocketAddr,
         arguments: &[String],
     ) -> Result<Agent, LabError> {
-        let log = self.directory.path().join(format!("agent-{node}-{}.log", listen.port()));
+        let log = self
+            .directory
+            .path()
+            .join(format!("agent-{node}-{}.log", listen.port()));
         let netns = &self.host(&Place::node(node))?.netns;
         let mut agent = Agent::start(node, netns, listen, arguments, log)?;
         agent.wait_ready(netns)?;

@@ -11,8 +11,10 @@ use crate::live::{Live, closes, lets_in};
 const WITHIN: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
 
-const DENIED: [(&str, &str, u16, bool); 2] =
-    [("team/job", "shop/db", 80, false), ("shop/web", "shop/db", 80, true)];
+const DENIED: [(&str, &str, u16, bool); 2] = [
+    ("team/job", "shop/db", 80, false),
+    ("shop/web", "shop/db", 80, true),
+];
 
 /// A database pod on node-a that lets only the web pod in, and a pod of another namespace.
 fn shop(with_events: bool, with_rights: bool) -> Live {
@@ -42,7 +44,9 @@ fn shop(with_events: bool, with_rights: bool) -> Live {
 fn events_on(live: &Live, namespace: &str, name: &str) -> Vec<Value> {
     let list = live
         .control
-        .read(&format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"))
+        .read(&format!(
+            "/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+        ))
         .unwrap_or_else(|error| panic!("{error}"));
     let mut events = list["items"].as_array().cloned().unwrap_or_default();
     events.retain(|event| event["regarding"]["name"] == name);
@@ -50,7 +54,9 @@ fn events_on(live: &Live, namespace: &str, name: &str) -> Vec<Value> {
 }
 
 fn note(event: &Value) -> &str {
-    event["note"].as_str().unwrap_or_else(|| panic!("no note in {event}"))
+    event["note"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no note in {event}"))
 }
 
 fn awaited<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -129,7 +135,10 @@ fn denied_pods_get_events() {
             .get(&pod(namespace, name))
             .unwrap_or_else(|error| panic!("{error}"));
         let uid = &stored["metadata"]["uid"];
-        assert_eq!(event["regarding"]["uid"], *uid, "`kubectl describe pod` asks by uid");
+        assert_eq!(
+            event["regarding"]["uid"], *uid,
+            "`kubectl describe pod` asks by uid"
+        );
         assert_eq!(event["regarding"]["kind"], "Pod", "{event}");
     }
     for word in ["ingress from team/job", "shop/closed", "shop/db"] {
@@ -137,30 +146,54 @@ fn denied_pods_get_events() {
     }
     let peers_note = note(&peer);
     assert!(peers_note.contains("shop/db"), "{peers_note}");
-    assert!(!peers_note.contains("closed"), "another's policies are not its business: {peers_note}");
-    assert_eq!(events_on(&live, "shop", "web"), Vec::<Value>::new(), "nothing denied it");
+    assert!(
+        !peers_note.contains("closed"),
+        "another's policies are not its business: {peers_note}"
+    );
+    assert_eq!(
+        events_on(&live, "shop", "web"),
+        Vec::<Value>::new(),
+        "nothing denied it"
+    );
 
     // Of the same kind again and again: the events stay as few as they are.
-    let before = [events_on(&live, "shop", "db").len(), events_on(&live, "team", "job").len()];
+    let before = [
+        events_on(&live, "shop", "db").len(),
+        events_on(&live, "team", "job").len(),
+    ];
     for _ in 0..3 {
         ask_often(&mut live, 10);
     }
     awaited("one of the further drops has an event", || {
         let events = events_on(&live, "shop", "db");
-        (events.iter().filter(|event| note(event).contains("53")).count() == 1).then_some(())
+        (events
+            .iter()
+            .filter(|event| note(event).contains("53"))
+            .count()
+            == 1)
+            .then_some(())
     });
     ask_often(&mut live, 30);
     // A drop of another kind: when its event is there, those of the ones before it would be, too.
     live.now("another kind", &[("team/job", "shop/db", 81, false)]);
     awaited("the event of another kind", || {
         let events = events_on(&live, "team", "job");
-        events.iter().any(|event| note(event).contains("81")).then_some(())
+        events
+            .iter()
+            .any(|event| note(event).contains("81"))
+            .then_some(())
     });
-    let after = [events_on(&live, "shop", "db").len(), events_on(&live, "team", "job").len()];
+    let after = [
+        events_on(&live, "shop", "db").len(),
+        events_on(&live, "team", "job").len(),
+    ];
     assert!(
         after[0] <= before[0] + 3 && after[1] <= before[1] + 3,
         "one each for UDP 53 and for TCP 81 in both families: {before:?}, then {after:?}: {:?}",
-        events_on(&live, "shop", "db").iter().map(note).collect::<Vec<_>>(),
+        events_on(&live, "shop", "db")
+            .iter()
+            .map(note)
+            .collect::<Vec<_>>(),
     );
 }
 
@@ -180,9 +213,16 @@ fn without_the_rights_all_else_goes_on() {
     await_told(&live, 3);
     let nobody = json!([{"podSelector": {"matchLabels": {"app": "nobody"}}}]);
     live.apply(&lets_in("shop", "db", &nobody));
-    live.eventually("and changes are obeyed", &[("shop/web", "shop/db", 80, false)]);
+    live.eventually(
+        "and changes are obeyed",
+        &[("shop/web", "shop/db", 80, false)],
+    );
     let log = live.lab.agent("node-a").expect("an agent").log();
-    assert_eq!(log.matches("cannot write Kubernetes Events").count(), 1, "{log}");
+    assert_eq!(
+        log.matches("cannot write Kubernetes Events").count(),
+        1,
+        "{log}"
+    );
     assert!(log.contains("forbidden"), "it says why: {log}");
     assert_eq!(events_on(&live, "shop", "db"), Vec::<Value>::new());
 }
@@ -207,5 +247,8 @@ fn without_the_flag_nobody_asks() {
     }
     assert_eq!(requests(&live), before, "requests about events");
     assert_eq!(events_on(&live, "shop", "db"), Vec::<Value>::new());
-    assert!(requests(&live) > before, "requests are counted: these were two lists");
+    assert!(
+        requests(&live) > before,
+        "requests are counted: these were two lists"
+    );
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use netpol_tests::lab::{Expect, Probe, Signal, Topology, Transport, privileged};
 
-use crate::flow_log_ground::{agent, await_first, awaited, firsts, flows, read, send, start, world};
+use crate::flow_log_ground::{
+    agent, await_first, awaited, firsts, flows, read, send, start, world,
+};
 use crate::world::{CALLER, NEAR, STRANGER, addresses, at, check};
 
 #[test]
@@ -15,7 +17,11 @@ fn a_file_is_opened_anew_on_sighup() {
     let (mut lab, folder) = world(Topology::RoutedVeth);
     let path = lab.directory().join("flows.log");
     let moved = lab.directory().join("flows.log.moved");
-    start(&mut lab, &folder, &[&format!("--flow-log=file:{}", path.display())]);
+    start(
+        &mut lab,
+        &folder,
+        &[&format!("--flow-log=file:{}", path.display())],
+    );
 
     send(&lab, STRANGER, NEAR, [1001]);
     await_first(&path, 1001);
@@ -42,7 +48,10 @@ fn sighup_ends_no_agent() {
         return;
     }
     let (mut lab, folder) = world(Topology::RoutedVeth);
-    let socket = format!("--flow-log=unix:{}", lab.directory().join("flows").display());
+    let socket = format!(
+        "--flow-log=unix:{}",
+        lab.directory().join("flows").display()
+    );
     for flow_log in ["--flow-log=off", "--flow-log=stdout", &socket] {
         start(&mut lab, &folder, &[flow_log]);
         let pid = agent(&lab).pid();
@@ -67,7 +76,10 @@ fn still_works(lab: &mut netpol_tests::lab::Lab) {
     assert_eq!(status, 200, "{text}");
     let [near, _] = addresses(NEAR);
     let probe = |from| Probe::new(&at(from), near, Transport::Tcp(80));
-    check(lab, &[probe(CALLER), probe(STRANGER).expect(Expect::Silence)]);
+    check(
+        lab,
+        &[probe(CALLER), probe(STRANGER).expect(Expect::Silence)],
+    );
 }
 
 /// The files of a log, the oldest first.
@@ -94,7 +106,11 @@ fn a_file_is_put_aside_between_lines() {
         format!("--flow-log=file:{}", path.display()),
         format!("--flow-log-max-size={SIZE}"),
     );
-    start(&mut lab, &folder, &[&flow_log, &size, "--flow-log-max-files=50"]);
+    start(
+        &mut lab,
+        &folder,
+        &[&flow_log, &size, "--flow-log-max-files=50"],
+    );
     let ports: Vec<u16> = (2001..2151).collect();
     send(&lab, STRANGER, NEAR, ports.clone());
     awaited("all is told", || {
@@ -103,7 +119,10 @@ fn a_file_is_put_aside_between_lines() {
     });
     let files = files(&path);
     let told: Vec<u16> = files.iter().flat_map(|text| firsts(text)).collect();
-    assert_eq!(told, ports, "each once and in order, from the oldest file on");
+    assert_eq!(
+        told, ports,
+        "each once and in order, from the oldest file on"
+    );
     assert!(files.len() > 5, "only {} files", files.len());
     for text in &files {
         assert!(text.ends_with('\n') && text.len() as u64 <= SIZE, "{text}");
@@ -123,7 +142,11 @@ fn old_files_go() {
         format!("--flow-log=file:{}", path.display()),
         format!("--flow-log-max-size={SIZE}"),
     );
-    start(&mut lab, &folder, &[&flow_log, &size, "--flow-log-max-files=2"]);
+    start(
+        &mut lab,
+        &folder,
+        &[&flow_log, &size, "--flow-log-max-files=2"],
+    );
     send(&lab, STRANGER, NEAR, 2001..2151);
     await_first(&path, 2150);
     let files = files(&path);

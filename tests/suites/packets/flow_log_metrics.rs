@@ -5,7 +5,7 @@ use netpol_tests::lab::{Topology, privileged};
 use crate::flow_log_ground::{NODE, agent, await_metric, awaited, metric, put, send, start, world};
 use crate::world::{CALLER, NEAR, POLICIES, STRANGER, objects};
 
-/// The near callee belongs to a Deployment, by way of a ReplicaSet.
+/// The near callee belongs to a Deployment, by way of a `ReplicaSet`.
 fn with_owner() -> String {
     let owned = objects().replace(
         "name: near, namespace: conn, labels: { role: callee }",
@@ -30,7 +30,11 @@ fn drops_are_counted_by_workload() {
     }
     let (mut lab, folder) = world(Topology::RoutedVeth);
     put(&folder, &(with_owner() + POLICIES));
-    start(&mut lab, &folder, &["--flow-log-rate=1", "--flow-log-window=300ms"]);
+    start(
+        &mut lab,
+        &folder,
+        &["--flow-log-rate=1", "--flow-log-window=300ms"],
+    );
     await_metric(&lab, "netpol_flow_log_up", 1);
     send(&lab, STRANGER, NEAR, std::iter::repeat_n(8001, 40));
     send(&lab, CALLER, STRANGER, std::iter::repeat_n(8002, 3));
@@ -50,11 +54,21 @@ fn drops_are_counted_by_workload() {
         // Of a burst of five and some that came later, all but these.
         (outcome("suppressed") >= 30).then_some(())
     });
-    let sum: u64 = ["logged", "folded", "suppressed", "lost"].map(outcome).iter().sum();
-    assert!(outcome("lost") == 0 && sum <= sent, "{sum} of {sent} packets");
+    let sum: u64 = ["logged", "folded", "suppressed", "lost"]
+        .map(outcome)
+        .iter()
+        .sum();
+    assert!(
+        outcome("lost") == 0 && sum <= sent,
+        "{sum} of {sent} packets"
+    );
     await_metric(&lab, &drops("Deployment/shop", "ingress"), sent - 3);
     for (queue, length) in [("sightings", 0), ("lines", 0)] {
-        await_metric(&lab, &format!("netpol_flow_log_queue_length{{queue=\"{queue}\"}}"), length);
+        await_metric(
+            &lab,
+            &format!("netpol_flow_log_queue_length{{queue=\"{queue}\"}}"),
+            length,
+        );
     }
     let (_, text) = lab
         .agent_get(NODE, "/metrics")

@@ -23,8 +23,16 @@ fn reason(flow: &Value) -> &str {
 
 /// Edits of the table that drop what policies allow, the direction they do it in, and what the line says of it.
 const EDITS: [(&str, &str, &str); 4] = [
-    ("flush chain inet netpol policy/conn/callees/ingress", "INGRESS", "allow"),
-    ("flush chain inet netpol policy/conn/callers/egress", "EGRESS", "allow"),
+    (
+        "flush chain inet netpol policy/conn/callees/ingress",
+        "INGRESS",
+        "allow",
+    ),
+    (
+        "flush chain inet netpol policy/conn/callers/egress",
+        "EGRESS",
+        "allow",
+    ),
     (
         "insert rule inet netpol forwarded-ingress ip daddr 10.244.1.11 goto pod/conn/near/ingress\n\
          flush chain inet netpol policy/conn/callees/ingress",
@@ -59,7 +67,10 @@ fn an_edited_table_is_told() {
         });
         assert_eq!(flow["traffic_direction"], direction, "{edit}: {flow}");
         let verdict = flow["extensions"]["value"]["verdict"].as_str();
-        assert!(verdict.is_some_and(|text| text.contains(said)), "{edit}: {flow}");
+        assert!(
+            verdict.is_some_and(|text| text.contains(said)),
+            "{edit}: {flow}"
+        );
         assert!(metric(&lab, agent(&lab), MISMATCHES) >= 1, "{edit}");
         lab.await_log(NODE, "the kernel dropped a packet that no policy forbids")
             .unwrap_or_else(|error| panic!("{edit}: {error}"));
@@ -78,7 +89,11 @@ fn changes_are_no_mismatch() {
         return;
     }
     let (mut lab, folder) = world(Topology::RoutedVeth);
-    start(&mut lab, &folder, &["--flow-log-window=300ms", "--flow-log-rate=100000"]);
+    start(
+        &mut lab,
+        &folder,
+        &["--flow-log-window=300ms", "--flow-log-rate=100000"],
+    );
     let worlds = [
         objects() + &POLICIES.replace("port: 53", "port: 5353"),
         objects() + POLICIES,
@@ -91,9 +106,13 @@ fn changes_are_no_mismatch() {
         objects() + POLICIES,
     ];
     let stop = Arc::new(AtomicBool::new(false));
-    let senders: Vec<_> = [(CALLER, NEAR, 53), (STRANGER, NEAR, 53), (NEAR, STRANGER, 53)]
-        .map(|(from, to, port)| keep_sending(&lab, from, (addresses(to)[0], port), &stop))
-        .into();
+    let senders: Vec<_> = [
+        (CALLER, NEAR, 53),
+        (STRANGER, NEAR, 53),
+        (NEAR, STRANGER, 53),
+    ]
+    .map(|(from, to, port)| keep_sending(&lab, from, (addresses(to)[0], port), &stop))
+    .into();
     for (i, text) in worlds.iter().cycle().take(CHANGES).enumerate() {
         let before = metric(&lab, agent(&lab), COMMITS);
         put(&folder, text);

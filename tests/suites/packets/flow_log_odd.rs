@@ -54,10 +54,16 @@ fn link_local_addresses_are_told() {
         };
         shoot(&lab, STRANGER, receiver, header.encode(&payload));
         let flow = told(&lab, "UDP", number);
-        assert_eq!(flow["extensions"]["value"]["reason"], "link-local", "{flow}");
+        assert_eq!(
+            flow["extensions"]["value"]["reason"], "link-local",
+            "{flow}"
+        );
         assert_eq!(flow["IP"]["source"], source.to_string(), "{flow}");
         assert_eq!(flow["IP"]["destination"], receiver.to_string(), "{flow}");
-        assert!(flow["ingress_denied_by"].is_null() && flow["egress_denied_by"].is_null(), "{flow}");
+        assert!(
+            flow["ingress_denied_by"].is_null() && flow["egress_denied_by"].is_null(),
+            "{flow}"
+        );
     }
 }
 
@@ -115,7 +121,11 @@ fn strays_are_told_as_such() {
         assert_eq!(flow["traffic_direction"], "EGRESS", "{flow}");
         assert_eq!(flow["extensions"]["value"]["reason"], "no-rule", "{flow}");
         let hints = flow["extensions"]["value"]["hints"].to_string();
-        assert_eq!(hints.contains("\"stray-packet\""), is_stray, "{flags:#b}: {flow}");
+        assert_eq!(
+            hints.contains("\"stray-packet\""),
+            is_stray,
+            "{flags:#b}: {flow}"
+        );
         assert_eq!(flow["is_reply"].is_null(), is_stray, "{flags:#b}: {flow}");
     }
 }

@@ -53,11 +53,19 @@ fn the_next_agent_takes_over() {
            metadata: { name: any, namespace: conn }\nspec: { ingress: [{}] }\n";
     eventually(&mut lab, "at first", &from(Expect::Answer, Expect::Silence));
     put(&folder, &(objects() + &nobody));
-    eventually(&mut lab, "nobody may", &from(Expect::Silence, Expect::Silence));
+    eventually(
+        &mut lab,
+        "nobody may",
+        &from(Expect::Silence, Expect::Silence),
+    );
     put(&folder, &(objects() + &any));
     eventually(&mut lab, "all may", &from(Expect::Answer, Expect::Answer));
     put(&folder, &(objects() + POLICIES));
-    eventually(&mut lab, "as at first", &from(Expect::Answer, Expect::Silence));
+    eventually(
+        &mut lab,
+        "as at first",
+        &from(Expect::Answer, Expect::Silence),
+    );
 
     lab.stop_agent(NODE, Signal::SIGTERM)
         .unwrap_or_else(|error| panic!("{error}"));
@@ -66,9 +74,16 @@ fn the_next_agent_takes_over() {
     });
     send(&lab, STRANGER, NEAR, [5002]);
     await_first(next.flow_file(), 5002);
-    assert!(!next.flow_lines().contains("5001"), "that was the first's to tell");
+    assert!(
+        !next.flow_lines().contains("5001"),
+        "that was the first's to tell"
+    );
     let mismatches = metric(&lab, &next, "netpol_flow_log_mismatches_total");
     assert_eq!(mismatches, 0, "{}", next.flow_lines());
     put(&folder, &(objects() + &nobody));
-    eventually(&mut lab, "the next alone", &from(Expect::Silence, Expect::Silence));
+    eventually(
+        &mut lab,
+        "the next alone",
+        &from(Expect::Silence, Expect::Silence),
+    );
 }

@@ -131,7 +131,10 @@ fn tell_all(lab: &mut Lab, node: &str) -> String {
     let counters = netns
         .run(&["nft", "list", "counters", "table", "inet", "netpol"], "")
         .unwrap_or_else(|error| panic!("{error}"));
-    assert!(counters.contains("packets "), "there are counters: {counters}");
+    assert!(
+        counters.contains("packets "),
+        "there are counters: {counters}"
+    );
     let drops = counters
         .lines()
         .filter(|line| line.contains("packets ") && !line.contains("packets 0 "));
