@@ -4,10 +4,16 @@
 
 #[path = "packets/attacks.rs"]
 mod attacks;
+#[path = "packets/books.rs"]
+mod books;
+#[path = "packets/churn.rs"]
+mod churn;
 #[path = "packets/connections.rs"]
 mod connections;
 #[path = "packets/deleted_table.rs"]
 mod deleted_table;
+#[path = "packets/flood.rs"]
+mod flood;
 #[path = "packets/flow_log_files.rs"]
 mod flow_log_files;
 #[path = "packets/flow_log_formats.rs"]
@@ -30,6 +36,8 @@ mod flow_log_sockets;
 mod ground;
 #[path = "packets/icmp_errors.rs"]
 mod icmp_errors;
+#[path = "packets/ledger.rs"]
+mod ledger;
 #[path = "packets/lifecycle.rs"]
 mod lifecycle;
 #[path = "packets/live.rs"]

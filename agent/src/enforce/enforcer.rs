@@ -151,8 +151,9 @@ impl Enforcer {
         match result {
             Ok(()) => {
                 self.schedule.succeeded();
-                self.telemetry.committed(took);
+                // Whoever sees that the agent is ready expects that drops are told.
                 self.flow_log.committed();
+                self.telemetry.committed(took);
                 if std::mem::take(&mut self.replace) {
                     let isolated_pods = self.counts().isolated_pods;
                     info!(?took, isolated_pods, "the rules are in force");

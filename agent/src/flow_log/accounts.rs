@@ -1,14 +1,18 @@
 //! Whose account a counter or a drop belongs to.
 
 use policy_compiler::compile::{LINK_LOCAL, pod_chain_name};
-use policy_compiler::model::{Direction, ObjectKey, Pod, Snapshot};
+use policy_compiler::model::{Direction, ObjectKey, Snapshot};
 use policy_compiler::ruleset::{DropOf, DropPoint};
 
 use super::attribution::Attribution;
 use super::books::{Account, Payer};
 
 /// The account of one of the table's counters, by its name; `None` if it is none of netpol's.
-pub(super) fn of_counter(name: &str, snapshot: &Snapshot) -> Option<Account> {
+/// `pods` are those of this node, the only ones that have counters.
+pub(super) fn of_counter<'a>(
+    name: &str,
+    pods: impl Iterator<Item = &'a ObjectKey>,
+) -> Option<Account> {
     if name == LINK_LOCAL {
         return Some(Account {
             of: Payer::LinkLocal,
@@ -22,23 +26,24 @@ pub(super) fn of_counter(name: &str, snapshot: &Snapshot) -> Option<Account> {
         .find(|d| d.as_str() == direction)?;
     let of = match kind {
         "contested" => Payer::Contested,
-        "pod" => pod_of(name, which, direction, snapshot).map_or(Payer::Unknown, Payer::Pod),
+        "pod" => pod_of(name, which, direction, pods).map_or(Payer::Unknown, Payer::Pod),
         _ => return None,
     };
     Some(Account { of, direction })
 }
 
-fn pod_of(name: &str, which: &str, direction: Direction, snapshot: &Snapshot) -> Option<ObjectKey> {
+fn pod_of<'a>(
+    name: &str,
+    which: &str,
+    direction: Direction,
+    mut pods: impl Iterator<Item = &'a ObjectKey>,
+) -> Option<ObjectKey> {
     // Names that were too long for nftables were cut and bear a digest behind a `_`: those can only be looked for.
     if !which.contains('_') {
         return which.parse().ok();
     }
-    let has_it = |pod: &&Pod| pod_chain_name(&pod.key, direction).as_str() == name;
-    snapshot
-        .pods
-        .values()
-        .find(has_it)
-        .map(|pod| pod.key.clone())
+    pods.find(|pod| pod_chain_name(pod, direction).as_str() == name)
+        .cloned()
 }
 
 /// The account of a drop.
@@ -68,15 +73,13 @@ pub(super) fn labels(account: &Account, snapshot: &Snapshot) -> (String, String)
 
 #[cfg(test)]
 mod tests {
-    use super::super::attribution::tests::pod;
     use super::*;
 
     #[test]
     fn counters_have_accounts() {
         let long = format!("shop/{}", "x".repeat(253));
-        let mut snapshot = Snapshot::default();
-        snapshot.add_pod(pod(&long, "10.0.0.1"));
         let key: ObjectKey = long.parse().expect("a key");
+        let here = [key.clone()];
         let long_name = pod_chain_name(&key, Direction::Egress);
         let account = |of, direction| Some(Account { of, direction });
         let web = || Payer::Pod("shop/web".parse().expect("a key"));
@@ -101,7 +104,7 @@ mod tests {
             ("set/shop/web/egress", None),
         ];
         for (name, expected) in rows {
-            assert_eq!(of_counter(name, &snapshot), expected, "{name}");
+            assert_eq!(of_counter(name, here.iter()), expected, "{name}");
         }
     }
 }

@@ -2,7 +2,9 @@
 //! lost.
 //!
 //! Counters tell how many packets were dropped, the reader how many of them reached it. What is missing was kept back by
-//! the kernel's rate limit, or got lost on the way, of which the reader knows the number but not the pod.
+//! the kernel's rate limit, or got lost on the way, of which the reader knows the number but not the pod. It learns the
+//! number with the next packet that comes through, which may be long after; by then what is missing may have been told
+//! as suppressed, and is not told a second time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -67,7 +69,16 @@ impl Page {
 pub struct Books {
     counters: HashMap<String, Meter>,
     pages: BTreeMap<Account, Page>,
+    /// Told as lost, or about to be.
     lost: u64,
+    /// Of these, what has not been taken to be told.
+    lost_due: u64,
+    /// Said to be lost before the last reading, and since: whether all of that is missing is known when the counters
+    /// that it is in have settled.
+    ripening: u64,
+    fresh: u64,
+    /// Some were lost of which the number is not known yet.
+    is_gap_open: bool,
     told: u64,
     /// Owed by accounts that have been closed.
     parting: u64,
@@ -77,13 +88,18 @@ pub struct Books {
 impl Books {
     /// Takes a reading of all counters, with the account of each, and what was received since the last reading, in parts
     /// if it came so. Returns what each account was newly charged. What the first reading finds is from before this agent's time.
+    ///
+    /// `is_settled` says that of what the reading before counted the reader has by now received all that it ever will.
     pub fn read(
         &mut self,
         counters: &[(String, Account, u64)],
         received: &[(Account, u64)],
+        is_settled: bool,
     ) -> BTreeMap<Account, u64> {
         self.close_accounts(counters);
-        self.settle();
+        if is_settled {
+            self.settle_pages();
+        }
         let mut charges = BTreeMap::new();
         for (name, account, value) in counters {
             let added = self.counters.entry(name.clone()).or_default().read(*value);
@@ -95,6 +111,10 @@ impl Books {
         self.opened = true;
         for (account, added) in received {
             self.pages.entry(account.clone()).or_default().received += added;
+        }
+        if is_settled {
+            let ripe = std::mem::replace(&mut self.ripening, std::mem::take(&mut self.fresh));
+            self.confirm(ripe);
         }
         charges
     }
@@ -115,18 +135,31 @@ impl Books {
             .map(|(account, _)| account.clone())
             .collect();
         for account in over {
-            self.parting += self.take_suppressed(&account);
+            self.parting += self.take(&account);
             if let Some(page) = self.pages.remove(&account) {
                 self.told -= page.told;
                 // What it was not told of was lost on the way.
-                let lost = page.missing().saturating_sub(page.told);
-                self.lost = self.lost.saturating_sub(lost);
+                let mut rest = page.missing().saturating_sub(page.told);
+                let mut part_of = |lost: &mut u64| {
+                    let part = rest.min(*lost);
+                    *lost -= part;
+                    rest -= part;
+                    part
+                };
+                part_of(&mut self.lost);
+                self.lost_due += part_of(&mut self.ripening) + part_of(&mut self.fresh);
             }
         }
     }
 
     /// All readings are in, and nothing is under way any more.
     pub fn settle(&mut self) {
+        self.settle_pages();
+        let claimed = std::mem::take(&mut self.ripening) + std::mem::take(&mut self.fresh);
+        self.confirm(claimed);
+    }
+
+    fn settle_pages(&mut self) {
         self.pages
             .values_mut()
             .for_each(|page| page.settled = page.counted);
@@ -134,13 +167,52 @@ impl Books {
 
     /// Packets that were handed on but got lost before the reader.
     pub fn lost(&mut self, count: u64) {
-        self.lost += count;
+        self.fresh += count;
+    }
+
+    /// What is missing and has not been told yet.
+    fn untold(&self) -> u64 {
+        let missing: u64 = self.pages.values().map(Page::missing).sum();
+        missing.saturating_sub(self.lost).saturating_sub(self.told)
+    }
+
+    fn confirm(&mut self, claimed: u64) {
+        let lost = if self.opened {
+            claimed.min(self.untold())
+        } else {
+            // The counters could never be read.
+            claimed
+        };
+        self.lost += lost;
+        self.lost_due += lost;
+    }
+
+    /// Packets that got lost before the reader and have not been told of; they count as told from now on.
+    pub fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost_due)
+    }
+
+    /// Whether packets were lost of which the number is not known yet. Until it is, nothing is said to be suppressed.
+    pub fn set_gap(&mut self, is_open: bool) {
+        self.is_gap_open = is_open;
+    }
+
+    /// Whether there is such a gap.
+    pub fn has_gap(&self) -> bool {
+        self.is_gap_open
     }
 
     /// Packets of an account that were dropped and neither received nor told of yet; they count as told from now on.
     pub fn take_suppressed(&mut self, account: &Account) -> u64 {
-        let missing: u64 = self.pages.values().map(Page::missing).sum();
-        let in_all = missing.saturating_sub(self.lost).saturating_sub(self.told);
+        if self.is_gap_open {
+            0
+        } else {
+            self.take(account)
+        }
+    }
+
+    fn take(&mut self, account: &Account) -> u64 {
+        let in_all = self.untold().saturating_sub(self.ripening + self.fresh);
         let Some(page) = self.pages.get_mut(account) else {
             return 0;
         };
@@ -150,13 +222,10 @@ impl Books {
         count
     }
 
-    /// The same of all accounts together.
+    /// The same of all accounts together, whether there is a gap or not.
     pub fn take_all_suppressed(&mut self) -> u64 {
         let accounts: Vec<Account> = self.pages.keys().cloned().collect();
-        let open: u64 = accounts
-            .iter()
-            .map(|account| self.take_suppressed(account))
-            .sum();
+        let open: u64 = accounts.iter().map(|account| self.take(account)).sum();
         open + std::mem::take(&mut self.parting)
     }
 }
@@ -182,7 +251,10 @@ mod tests {
             .iter()
             .map(|(name, value)| (account(name), *value))
             .collect();
-        books.read(&counters, &received).into_values().collect()
+        books
+            .read(&counters, &received, true)
+            .into_values()
+            .collect()
     }
 
     #[test]
@@ -221,7 +293,63 @@ mod tests {
             books.take_suppressed(&account("b")),
         );
         assert_eq!(a + b, 30, "of 50 that are missing, 20 were lost");
-        assert_eq!(books.take_all_suppressed(), 0);
+        assert_eq!((books.take_all_suppressed(), books.take_lost()), (0, 20));
+    }
+
+    #[test]
+    fn what_is_found_to_be_lost_late_is_told_once() {
+        // Counted are 100, received 60; 25 were lost, which is learned after the 40 were told as suppressed or before.
+        for (told_before, suppressed, lost) in [(true, 40, 0), (false, 15, 25)] {
+            let mut books = Books::default();
+            read(&mut books, &[], &[]);
+            read(&mut books, &[("a", 100)], &[("a", 60)]);
+            read(&mut books, &[("a", 100)], &[]);
+            books.set_gap(true);
+            assert_eq!(books.take_suppressed(&account("a")), 0, "it may be lost");
+            let mut told = if told_before {
+                books.take_all_suppressed()
+            } else {
+                0
+            };
+            books.lost(25);
+            books.set_gap(false);
+            assert_eq!(books.take_lost(), 0, "what it is part of has not settled");
+            told += books.take_suppressed(&account("a"));
+            for _ in 0..2 {
+                read(&mut books, &[("a", 100)], &[]);
+            }
+            told += books.take_suppressed(&account("a"));
+            assert_eq!((told, books.take_lost()), (suppressed, lost));
+            books.settle();
+            assert_eq!((books.take_all_suppressed(), books.take_lost()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn nothing_is_missing_while_the_reader_is_behind() {
+        let mut books = Books::default();
+        let counters = [("a".to_owned(), account("a"), 100)];
+        read(&mut books, &[("a", 0)], &[]);
+        for _ in 0..3 {
+            books.read(&counters, &[(account("a"), 20)], false);
+            assert_eq!(books.take_suppressed(&account("a")), 0);
+        }
+        books.read(&counters, &[(account("a"), 30)], true);
+        assert_eq!(books.take_suppressed(&account("a")), 10);
+    }
+
+    #[test]
+    fn what_a_closed_account_lost_is_told() {
+        let mut books = Books::default();
+        read(&mut books, &[("a", 0)], &[]);
+        read(&mut books, &[("a", 100)], &[("a", 60)]);
+        books.lost(25);
+        for _ in 0..3 {
+            read(&mut books, &[], &[]);
+        }
+        assert!(books.pages.is_empty());
+        assert_eq!((books.take_all_suppressed(), books.take_lost()), (15, 25));
+        assert_eq!((books.lost, books.ripening, books.fresh), (0, 0, 0));
     }
 
     #[test]

@@ -127,6 +127,9 @@ pub enum Reason {
 /// The most rules told in one line.
 pub const NEAR_MISSES: usize = 8;
 
+/// The [`Hint::code`] of packets that no rule is asked of, because a pod cannot have sent them.
+pub const FORGED: &str = "forged";
+
 /// Something that may help.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hint {

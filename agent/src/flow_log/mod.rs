@@ -22,5 +22,9 @@ mod recorder;
 pub mod sighting;
 pub mod words;
 
+/// Bytes by which the agent grows at most for packets that are dropped, however many and whoever sends them. Without what
+/// follows the cluster's objects: the history of pods, and series of metrics.
+pub const MEMORY: usize = kernel::reader::MEMORY + output::MEMORY;
+
 pub use format::Format;
 pub use recorder::{FlowLog, Occurrence, Settings};

@@ -1,5 +1,6 @@
 //! The flow log as the agent's event loop has it: it says what changes, and takes what was dropped.
 
+use std::collections::VecDeque;
 use std::future::pending;
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +27,9 @@ use crate::telemetry::{Outcome, Queues, Telemetry};
 
 /// Messages taken at a time.
 const BATCH: usize = 64;
+
+/// How long they may be worked on at a time; one may take longer, where policies have very many rules.
+const TURN: Duration = Duration::from_millis(5);
 
 /// Explaining may take this part of the loop's time; a pod that is flooded must not keep the node's rules from being
 /// brought up to date.
@@ -57,10 +61,10 @@ pub struct Settings {
 }
 
 /// Something to do, for [`FlowLog::take`].
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Occurrence {
-    /// The reader has something to tell.
-    Messages(Vec<Message>),
+    /// The reader has told something.
+    Messages,
     /// The log's file is to be opened anew.
     Reopen,
 }
@@ -80,12 +84,16 @@ struct Running {
     books: Books,
     reader: Reader,
     messages: mpsc::Receiver<Message>,
+    /// Those that have been received and not taken yet.
+    waiting: VecDeque<Message>,
     output: Output,
     pod_events: Option<PodEvents>,
     hang_up: Signal,
     telemetry: Telemetry,
     /// Until the rules are in the kernel what is dropped was dropped by an earlier agent's, and nothing is known yet.
     is_ready: bool,
+    /// The reader has begun anew since, and this agent's rules have dropped what it tells of.
+    is_ours: bool,
     /// No messages are taken before this.
     resume: Instant,
     rest_due: Instant,
@@ -150,11 +158,13 @@ impl FlowLog {
                 books: Books::default(),
                 reader,
                 messages,
+                waiting: VecDeque::new(),
                 output,
                 pod_events,
                 hang_up,
                 telemetry: telemetry.clone(),
                 is_ready: false,
+                is_ours: false,
                 resume: Instant::now(),
                 rest_due: Instant::now() + REST,
                 mismatch_told: None,
@@ -171,9 +181,11 @@ impl FlowLog {
     /// An event is about to be applied.
     pub fn before(&mut self, event: &Event, compiler: &Compiler) {
         if let Some(running) = &mut self.running {
-            running
-                .attribution
-                .before(event, compiler, SystemTime::now());
+            let now = SystemTime::now();
+            let moved = running.attribution.before(event, compiler, now);
+            if running.is_ready && !moved.is_empty() {
+                running.reader.forget(&moved);
+            }
         }
     }
 
@@ -187,7 +199,10 @@ impl FlowLog {
     /// It is in the kernel.
     pub fn committed(&mut self) {
         if let Some(running) = &mut self.running {
-            running.is_ready = true;
+            if !running.is_ready {
+                running.is_ready = true;
+                running.reader.begin_anew();
+            }
             if let Some(known) = running.committing.take() {
                 running.attribution.in_force(known, SystemTime::now());
             }
@@ -209,7 +224,7 @@ impl FlowLog {
         };
         match occurrence {
             Occurrence::Reopen => running.output.reopen(),
-            Occurrence::Messages(messages) => running.take(messages, compiler),
+            Occurrence::Messages => running.take_turn(compiler),
         }
     }
 
@@ -246,20 +261,25 @@ impl Running {
                 pending::<()>().await;
             }
             sleep_until(self.resume).await;
-            if self.messages.recv_many(&mut messages, BATCH).await == 0 {
+            if self.waiting.is_empty() && self.messages.recv_many(&mut messages, BATCH).await == 0 {
                 // The reader has ended.
                 pending::<()>().await;
             }
         };
         tokio::select! {
             _ = self.hang_up.recv() => Occurrence::Reopen,
-            () = receive => Occurrence::Messages(messages),
+            () = receive => {
+                self.waiting.extend(messages);
+                Occurrence::Messages
+            }
         }
     }
 
-    fn take(&mut self, messages: Vec<Message>, compiler: &Compiler) {
+    fn take_turn(&mut self, compiler: &Compiler) {
         let start = Instant::now();
-        for message in messages {
+        while start.elapsed() < TURN
+            && let Some(message) = self.waiting.pop_front()
+        {
             self.take_one(message, compiler);
         }
         self.resume = start + start.elapsed() * SHARE;
@@ -267,19 +287,33 @@ impl Running {
 
     fn take_one(&mut self, message: Message, compiler: &Compiler) {
         match message {
-            Message::Sighting(sighting) => self.tell(&sighting, compiler),
-            Message::Lost { count, at } => {
-                if at == LostAt::KernelBuffer {
-                    self.books.lost(count);
-                }
-                self.telemetry.accounted(Outcome::Lost, count);
-                self.tell_lost(count, at);
-            }
-            Message::Reading { counters, received } => self.read(&counters, &received, compiler),
             Message::Up => self.telemetry.set_flow_log_up(true),
             Message::Down(error) => {
                 self.telemetry.set_flow_log_up(false);
                 warn!(%error, "drops are not logged for now; trying again");
+            }
+            Message::Anew => {
+                self.is_ours = true;
+                // The table has just been made, and its counters with it.
+                self.books.read(&[], &[], true);
+            }
+            // The counters of that time are gone, and without them nobody could say what is missing.
+            _ if !self.is_ours => {}
+            Message::Sighting(sighting) => self.tell(&sighting, compiler),
+            // What of it has not been told as suppressed is known later.
+            Message::Lost {
+                count,
+                at: LostAt::KernelBuffer,
+            } => self.books.lost(count),
+            Message::Lost { count, at } => self.tell_packets_lost(count, at),
+            Message::Reading {
+                counters,
+                received,
+                is_settled,
+                is_gap_open,
+            } => {
+                self.books.set_gap(is_gap_open);
+                self.read(&counters, &received, is_settled, compiler);
             }
         }
     }
@@ -324,6 +358,13 @@ impl Running {
         }
     }
 
+    fn tell_packets_lost(&self, count: u64, at: LostAt) {
+        if count > 0 {
+            self.telemetry.accounted(Outcome::Lost, count);
+            self.tell_lost(count, at);
+        }
+    }
+
     fn tell_lost(&self, count: u64, at: LostAt) {
         self.output
             .write(lost_line(self.format, &self.node, count, at));
@@ -333,13 +374,15 @@ impl Running {
         &mut self,
         counters: &[(String, u64)],
         received: &[(DropPoint, u64)],
+        is_settled: bool,
         compiler: &Compiler,
     ) {
         let snapshot = compiler.snapshot();
         let counters: Vec<_> = counters
             .iter()
             .filter_map(|(name, value)| {
-                Some((name.clone(), accounts::of_counter(name, snapshot)?, *value))
+                let account = accounts::of_counter(name, self.attribution.pods_here())?;
+                Some((name.clone(), account, *value))
             })
             .collect();
         let received: Vec<_> = received
@@ -351,11 +394,13 @@ impl Running {
                 )
             })
             .collect();
-        for (account, count) in self.books.read(&counters, &received) {
+        for (account, count) in self.books.read(&counters, &received, is_settled) {
             let (namespace, workload) = accounts::labels(&account, snapshot);
             self.telemetry
                 .dropped(&namespace, &workload, account.direction, count);
         }
+        let lost = self.books.take_lost();
+        self.tell_packets_lost(lost, LostAt::KernelBuffer);
         if Instant::now() >= self.rest_due {
             self.rest_due = Instant::now() + REST;
             self.tell_rest();
@@ -365,15 +410,18 @@ impl Running {
         self.telemetry
             .set_lines(lines.written, lines.lost, count(lines.readers));
         self.telemetry.set_queues(Queues {
-            sightings: self.messages.len(),
+            sightings: self.messages.len() + self.waiting.len(),
             lines: count(lines.queued),
         });
     }
 
-    /// What was suppressed and is in no line about its pod.
+    /// What is missing and is in no line about its pod.
     fn tell_rest(&mut self) {
         let rest = self.books.take_all_suppressed();
-        if rest > 0 {
+        if self.books.has_gap() {
+            // Suppressed or lost: the greater part will be what overflowed.
+            self.tell_packets_lost(rest, LostAt::KernelBuffer);
+        } else if rest > 0 {
             self.telemetry.accounted(Outcome::Suppressed, rest);
             self.tell_lost(rest, LostAt::RateLimit);
         }
@@ -383,10 +431,15 @@ impl Running {
         self.reader.stop();
         let deadline = Instant::now() + LAST_SIGHTINGS;
         // What it has to say is small beside what is waited for, and is told whatever share of time it takes.
+        for message in std::mem::take(&mut self.waiting) {
+            self.take_one(message, compiler);
+        }
         while let Ok(Some(message)) = timeout_at(deadline, self.messages.recv()).await {
             self.take_one(message, compiler);
         }
         self.books.settle();
+        let lost = self.books.take_lost();
+        self.tell_packets_lost(lost, LostAt::KernelBuffer);
         self.tell_rest();
         let output = self.output;
         let closed = tokio::task::spawn_blocking(move || output.close(LAST_LINES)).await;

@@ -1,6 +1,6 @@
 //! Metrics of dropped packets and of the log that tells of them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use policy_compiler::model::Direction;
@@ -13,6 +13,13 @@ use super::gauge::gauge;
 
 /// Whose drops are told apart at most; more workloads than these share one series, `namespace="(other)"`.
 const SERIES: usize = 2000;
+
+/// The same for one namespace, whose further workloads share `workload="(other)"`: who makes pods of ever new names must not
+/// take all series from others.
+const SERIES_OF_ONE: usize = 200;
+
+/// The most characters of a workload: who makes a pod writes what it likes into its `ownerReferences`.
+const WORKLOAD: usize = 320;
 
 type DropLabels = [(&'static str, String); 3];
 type Labels = [(&'static str, &'static str); 1];
@@ -53,11 +60,41 @@ pub struct Queues {
     pub lines: usize,
 }
 
+/// The series of dropped packets.
+#[derive(Debug, Default)]
+struct Series {
+    known: HashSet<DropLabels>,
+    by_namespace: HashMap<String, usize>,
+}
+
+impl Series {
+    /// The labels under which these are counted.
+    fn admit(&mut self, labels: DropLabels) -> DropLabels {
+        if self.known.contains(&labels) {
+            return labels;
+        }
+        let [namespace, _, direction] = labels.clone();
+        if self.known.len() >= SERIES {
+            return [
+                ("namespace", "(other)".to_owned()),
+                ("workload", String::new()),
+                direction,
+            ];
+        }
+        let of_namespace = self.by_namespace.entry(namespace.1.clone()).or_default();
+        if *of_namespace >= SERIES_OF_ONE {
+            return [namespace, ("workload", "(other)".to_owned()), direction];
+        }
+        *of_namespace += 1;
+        self.known.insert(labels.clone());
+        labels
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Drops {
     packets: Family<DropLabels, Counter>,
-    /// The series of `packets`.
-    series: Mutex<HashSet<DropLabels>>,
+    series: Mutex<Series>,
     outcomes: Family<Labels, Counter>,
     lines_written: Counter,
     lines_lost: Counter,
@@ -122,23 +159,17 @@ impl Drops {
         direction: Direction,
         count: u64,
     ) {
-        let labels = |namespace: &str, workload: &str| {
-            [
-                ("namespace", namespace.to_owned()),
-                ("workload", workload.to_owned()),
-                ("direction", direction.to_string()),
-            ]
-        };
-        let mut labels_of_packets = labels(namespace, workload);
-        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        if !series.contains(&labels_of_packets) {
-            if series.len() < SERIES {
-                series.insert(labels_of_packets.clone());
-            } else {
-                labels_of_packets = labels("(other)", "");
-            }
-        }
-        self.packets.get_or_create(&labels_of_packets).inc_by(count);
+        let labels = [
+            ("namespace", namespace.to_owned()),
+            ("workload", workload.chars().take(WORKLOAD).collect()),
+            ("direction", direction.to_string()),
+        ];
+        let labels = self
+            .series
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .admit(labels);
+        self.packets.get_or_create(&labels).inc_by(count);
     }
 
     pub(super) fn outcome(&self, outcome: Outcome, packets: u64) {
@@ -183,23 +214,44 @@ mod tests {
         let (drops, mut registry) = (Drops::default(), Registry::default());
         drops.register(&mut registry);
         for i in 0..SERIES * 2 {
-            drops.dropped("shop", &format!("Job/{i}"), Direction::Ingress, 3);
+            let namespace = format!("shop-{}", i % 20);
+            drops.dropped(&namespace, &format!("Job/{i}"), Direction::Ingress, 3);
         }
-        drops.dropped("shop", "Job/0", Direction::Ingress, 4);
+        drops.dropped("shop-0", "Job/0", Direction::Ingress, 4);
+        for line in [
+            series("shop-0", "Job/0", 7),
+            series("(other)", "", SERIES * 3),
+        ] {
+            assert_eq!(lines(&registry, &line), 1, "{line}");
+        }
+        assert_eq!(lines(&registry, "dropped_packets_total{"), SERIES + 1);
+    }
+
+    #[test]
+    fn a_namespace_takes_no_series_from_others() {
+        let (drops, mut registry) = (Drops::default(), Registry::default());
+        drops.register(&mut registry);
+        for i in 0..SERIES {
+            drops.dropped("evil", &format!("Job/{i}"), Direction::Ingress, 1);
+        }
+        drops.dropped("shop", &"x".repeat(1 << 20), Direction::Ingress, 2);
+        for line in [
+            series("evil", "(other)", SERIES - SERIES_OF_ONE),
+            series("shop", &"x".repeat(WORKLOAD), 2),
+        ] {
+            assert_eq!(lines(&registry, &line), 1, "{line}");
+        }
+    }
+
+    fn series(namespace: &str, workload: &str, packets: usize) -> String {
+        format!(
+            "dropped_packets_total{{namespace=\"{namespace}\",workload=\"{workload}\",direction=\"ingress\"}} {packets}"
+        )
+    }
+
+    fn lines(registry: &Registry, start: &str) -> usize {
         let mut text = String::new();
-        encode(&mut text, &registry).expect("text");
-        let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
-        assert_eq!(lines("dropped_packets_total{"), SERIES + 1);
-        let other = format!(
-            "dropped_packets_total{{namespace=\"(other)\",workload=\"\",direction=\"ingress\"}} {}",
-            SERIES * 3
-        );
-        assert_eq!(lines(&other), 1);
-        assert_eq!(
-            lines(
-                "dropped_packets_total{namespace=\"shop\",workload=\"Job/0\",direction=\"ingress\"} 7"
-            ),
-            1
-        );
+        encode(&mut text, registry).expect("text");
+        text.lines().filter(|line| line.starts_with(start)).count()
     }
 }

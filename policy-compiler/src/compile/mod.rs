@@ -84,7 +84,8 @@ struct Compilation<'a> {
 
 impl<'a> Compilation<'a> {
     fn policies_of(&self, pod: &'a Pod) -> Vec<&'a Policy> {
-        in_namespace(&self.snapshot.policies, &pod.key.namespace)
+        self.snapshot
+            .policies_in(&pod.key.namespace)
             .filter(|policy| selects(policy, pod))
             .collect()
     }
@@ -207,17 +208,4 @@ impl<'a> Compilation<'a> {
             self.ruleset.sets.insert(name, set);
         }
     }
-}
-
-/// The objects of one namespace.
-pub(crate) fn in_namespace<'a, T>(
-    objects: &'a BTreeMap<ObjectKey, T>,
-    namespace: &'a Name,
-) -> impl Iterator<Item = &'a T> {
-    // The shortest name there can be: everything of the namespace sorts at or after it.
-    let first = ObjectKey::new(namespace.clone(), Name::lowest());
-    objects
-        .range(first..)
-        .take_while(move |(key, _)| key.namespace == *namespace)
-        .map(|(_, object)| object)
 }

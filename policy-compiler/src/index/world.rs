@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::compile::{Claims, in_namespace, selects};
+use crate::compile::{Claims, selects};
 use crate::model::{Name, Namespace, NodeScope, ObjectKey, Pod, Policy, Snapshot};
 
 /// Objects with the indexes that events need.
@@ -73,7 +73,7 @@ impl World {
 
     /// The pods of a namespace.
     pub(super) fn pods_of<'a>(&'a self, namespace: &'a Name) -> impl Iterator<Item = &'a Pod> {
-        in_namespace(&self.snapshot.pods, namespace)
+        self.snapshot.pods_in(namespace)
     }
 
     /// The pods of this node.
@@ -91,7 +91,8 @@ impl World {
 
     /// The policies that select a pod.
     pub(super) fn policies_of<'a>(&'a self, pod: &'a Pod) -> impl Iterator<Item = &'a Policy> {
-        in_namespace(&self.snapshot.policies, &pod.key.namespace)
+        self.snapshot
+            .policies_in(&pod.key.namespace)
             .filter(move |policy| selects(policy, pod))
     }
 

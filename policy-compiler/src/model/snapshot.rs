@@ -16,18 +16,17 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The pods of one namespace, by name.
+    pub fn pods_in<'a>(&'a self, namespace: &Name) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        in_namespace(&self.pods, namespace)
+    }
+
     /// The policies of one namespace, by name.
     pub fn policies_in<'a>(
         &'a self,
         namespace: &Name,
     ) -> impl Iterator<Item = &'a Policy> + use<'a> {
-        // The shortest name there can be: everything of the namespace sorts at or after it.
-        let first = ObjectKey::new(namespace.clone(), Name::lowest());
-        let namespace = namespace.clone();
-        self.policies
-            .range(first..)
-            .take_while(move |(key, _)| key.namespace == namespace)
-            .map(|(_, policy)| policy)
+        in_namespace(&self.policies, namespace)
     }
 
     /// Adds or replaces a namespace.
@@ -44,6 +43,19 @@ impl Snapshot {
     pub fn add_policy(&mut self, policy: Policy) {
         self.policies.insert(policy.key.clone(), policy);
     }
+}
+
+fn in_namespace<'a, T>(
+    objects: &'a BTreeMap<ObjectKey, T>,
+    namespace: &Name,
+) -> impl Iterator<Item = &'a T> + use<'a, T> {
+    // The shortest name there can be: everything of the namespace sorts at or after it.
+    let first = ObjectKey::new(namespace.clone(), Name::lowest());
+    let namespace = namespace.clone();
+    objects
+        .range(first..)
+        .take_while(move |(key, _)| key.namespace == namespace)
+        .map(|(_, object)| object)
 }
 
 /// Whose pods a ruleset is for.

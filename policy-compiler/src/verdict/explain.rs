@@ -46,11 +46,16 @@ impl Side {
             Self::Denied {
                 isolating,
                 near_misses,
+                more,
             } => {
                 write!(f, "isolated by {}; no rule allows it", List(isolating))?;
                 near_misses
                     .iter()
-                    .try_for_each(|miss| write!(f, "\n    {miss}"))
+                    .try_for_each(|miss| write!(f, "\n    {miss}"))?;
+                match more {
+                    0 => Ok(()),
+                    more => write!(f, "\n    and {more} more rules"),
+                }
             }
             Self::Contested { isolating } => {
                 write!(

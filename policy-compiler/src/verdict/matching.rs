@@ -38,6 +38,31 @@ pub(super) fn match_peers<'r>(
     Err(misses)
 }
 
+/// Whether [`match_peers`] finds an item, without the reasons: those cost ten times as much, and rules may be thousands.
+pub(super) fn has_peer(
+    peers: &Peers,
+    end: &End<'_>,
+    namespaces: &BTreeMap<Name, Namespace>,
+) -> bool {
+    let Peers::OneOf(items) = peers else {
+        return true;
+    };
+    items.iter().any(|item| match (item, &end.who) {
+        (Peer::IpBlock(block), _) => block.contains(end.address),
+        (Peer::Pods(wanted), Who::Pod(pod)) => {
+            let namespace = &pod.key.namespace;
+            wanted.pods.matches(&pod.labels)
+                && match &wanted.namespaces {
+                    NamespaceScope::Named(wanted) => namespace == wanted,
+                    NamespaceScope::Matching(selector) => namespaces
+                        .get(namespace)
+                        .is_some_and(|known| selector.matches(&known.labels)),
+                }
+        }
+        (Peer::Pods(_), _) => false,
+    })
+}
+
 /// Selectors match pods only, and only if it is certain which pod it is (semantics rules B7 and F9).
 fn match_pods(
     wanted: &PodPeer,

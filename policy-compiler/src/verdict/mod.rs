@@ -88,17 +88,20 @@ impl<'a> Judge<'a> {
             flow,
             owners(&flow.source),
             owners(&flow.destination),
+            usize::MAX,
         )
     }
 }
 
 /// Judges one flow between pods that the caller knows: those that have the source's address, and those that have the
-/// destination's. None if it is no pod's, several if it is contested; for a process of a node they are not asked.
+/// destination's. None if it is no pod's, several if it is contested; for a process of a node they are not asked. Of each
+/// side that denies the flow, at most so many near misses are explained.
 pub fn judge_between(
     snapshot: &Snapshot,
     flow: &Flow,
     source: &[&Pod],
     destination: &[&Pod],
+    near_misses: usize,
 ) -> Verdict {
     let source = End::new(&flow.source, source);
     let destination = End::new(&flow.destination, destination);
@@ -107,6 +110,7 @@ pub fn judge_between(
         source: &source,
         destination: &destination,
         transport: flow.transport,
+        near_misses,
     };
     Verdict {
         egress: connection.judge_side(Direction::Egress),

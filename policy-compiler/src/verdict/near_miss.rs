@@ -119,14 +119,18 @@ pub enum NamedPortMiss {
 }
 
 impl NearMiss {
-    /// How far the rule is from matching: the right peer on the wrong port is nearest, then the wrong peer on the
-    /// right port, then neither.
+    /// How far the rule is from matching.
     pub fn distance(&self) -> u8 {
-        match (self.peers.is_empty(), self.ports.is_empty()) {
-            (true, _) => 0,
-            (false, true) => 1,
-            (false, false) => 2,
-        }
+        distance(self.peers.is_empty(), self.ports.is_empty())
+    }
+}
+
+/// The right peer on the wrong port is nearest, then the wrong peer on the right port, then neither.
+pub(super) fn distance(has_peer: bool, has_port: bool) -> u8 {
+    match (has_peer, has_port) {
+        (true, _) => 0,
+        (false, true) => 1,
+        (false, false) => 2,
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Transport;
-use super::matching::{match_peers, match_ports};
-use super::near_miss::{NearMiss, RuleKey};
+use super::matching::{has_peer, match_peers, match_ports};
+use super::near_miss::{NearMiss, RuleKey, distance};
 use super::party::{End, Who};
 use crate::model::{Direction, Name, ObjectKey, Peer, Policy, PortMatch, Snapshot};
 
@@ -28,8 +28,10 @@ pub enum Side {
     Denied {
         /// The policies that isolate the pod, by name.
         isolating: Vec<ObjectKey>,
-        /// Their rules of this direction and why each does not match, the nearest first.
+        /// Their rules of this direction and why each does not match, the nearest first; as many as were asked for.
         near_misses: Vec<NearMiss>,
+        /// How many rules more there are.
+        more: usize,
     },
     /// Several live pods claim the address and at least one of them is isolated (semantics rule F9): denied.
     Contested {
@@ -74,6 +76,8 @@ pub(super) struct Connection<'a> {
     pub(super) source: &'a End<'a>,
     pub(super) destination: &'a End<'a>,
     pub(super) transport: Transport,
+    /// The most near misses that are explained.
+    pub(super) near_misses: usize,
 }
 
 impl Connection<'_> {
@@ -142,44 +146,54 @@ impl Connection<'_> {
 
     /// The union over every rule of every applicable policy (semantics rules A4 and B1).
     fn judge_rules(&self, isolating: &[&Policy], direction: Direction, peer: &End<'_>) -> Side {
-        let mut near_misses = Vec::new();
+        let namespaces = &self.snapshot.namespaces;
+        // A name is looked up in the destination, whichever side's rule it is (semantics rule D6).
+        let match_ports = |rule| match_ports(rule, self.transport, self.destination);
+        let mut missed = Vec::new();
         for policy in isolating {
-            for (index, rule) in policy
-                .rules(direction)
-                .unwrap_or_default()
-                .iter()
-                .enumerate()
-            {
-                let key = RuleKey {
-                    policy: policy.key.clone(),
-                    direction,
-                    index,
-                };
-                let peers = match_peers(&rule.peers, peer, &self.snapshot.namespaces);
-                // A name is looked up in the destination, whichever side's rule it is (semantics rule D6).
-                let ports = match_ports(&rule.ports, self.transport, self.destination);
-                match (peers, ports) {
-                    (Ok(peer), Ok(port)) => {
+            let rules = policy.rules(direction).unwrap_or_default();
+            for (index, rule) in rules.iter().enumerate() {
+                let has_peer = has_peer(&rule.peers, peer, namespaces);
+                match (has_peer, match_ports(&rule.ports)) {
+                    (true, Ok(port)) => {
                         let by = Grant {
-                            rule: key,
-                            peer: peer.cloned(),
+                            rule: key(policy, direction, index),
+                            peer: match_peers(&rule.peers, peer, namespaces)
+                                .ok()
+                                .flatten()
+                                .cloned(),
                             port: port.cloned(),
                         };
                         return Side::Allowed { by };
                     }
-                    (peers, ports) => near_misses.push(NearMiss {
-                        rule: key,
-                        peers: peers.err().unwrap_or_default(),
-                        ports: ports.err().unwrap_or_default(),
-                    }),
+                    (has_peer, port) => {
+                        missed.push((distance(has_peer, port.is_ok()), policy, index, rule));
+                    }
                 }
             }
         }
-        near_misses.sort_by_key(NearMiss::distance);
+        missed.sort_by_key(|(distance, ..)| *distance);
+        let nearest = missed.iter().take(self.near_misses);
+        let near_misses = nearest.map(|(_, policy, index, rule)| NearMiss {
+            rule: key(policy, direction, *index),
+            peers: match_peers(&rule.peers, peer, namespaces)
+                .err()
+                .unwrap_or_default(),
+            ports: match_ports(&rule.ports).err().unwrap_or_default(),
+        });
         Side::Denied {
             isolating: keys(isolating),
-            near_misses,
+            near_misses: near_misses.collect(),
+            more: missed.len().saturating_sub(self.near_misses),
         }
+    }
+}
+
+fn key(policy: &Policy, direction: Direction, index: usize) -> RuleKey {
+    RuleKey {
+        policy: policy.key.clone(),
+        direction,
+        index,
     }
 }
 

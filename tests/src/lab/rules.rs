@@ -1,5 +1,7 @@
 //! The rules of the nodes: loaded without an agent, and looked at.
 
+use std::collections::BTreeMap;
+
 use policy_compiler::compile::compile;
 use policy_compiler::model::{Name, NodeScope, Snapshot};
 use policy_compiler::ruleset::Transaction;
@@ -31,6 +33,27 @@ impl Lab {
         } else {
             Ok(None)
         }
+    }
+
+    /// The named counters of a node's table, with their packets.
+    pub fn counters(&self, node: &str) -> Result<BTreeMap<String, u64>, LabError> {
+        let netns = self.host(&Place::node(node))?.netns();
+        let listing = netns.run(
+            &["nft", "-j", "list", "counters", "table", "inet", "netpol"],
+            "",
+        )?;
+        let listing: serde_json::Value = serde_json::from_str(&listing)
+            .map_err(|error| LabError::Spec(format!("counters of {node}: {error}")))?;
+        let objects = listing["nftables"].as_array().into_iter().flatten();
+        Ok(objects
+            .filter_map(|object| {
+                let counter = &object["counter"];
+                Some((
+                    counter["name"].as_str()?.to_owned(),
+                    counter["packets"].as_u64()?,
+                ))
+            })
+            .collect())
     }
 
     /// The chains and counters of a node's table that `about` occurs in, and the entry chains.

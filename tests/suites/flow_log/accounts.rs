@@ -79,7 +79,7 @@ fn a_flood_is_accounted_for() {
                 LostAt::KernelBuffer => ("kernel", count),
                 LostAt::AgentQueue | LostAt::Output | LostAt::RateLimit => ("agent", count),
             },
-            Message::Reading { .. } => continue,
+            Message::Reading { .. } | Message::Anew => continue,
             Message::Up | Message::Down(_) => panic!("{message:?}"),
         };
         *sums.entry(what).or_default() += count;

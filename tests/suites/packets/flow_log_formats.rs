@@ -20,7 +20,7 @@ struct Told {
 }
 
 /// How a line is read.
-type Read = fn(&str) -> Told;
+type Reader = fn(&str) -> Told;
 
 /// The keys and values of a logfmt line.
 fn logfmt(line: &str) -> BTreeMap<String, String> {
@@ -123,7 +123,7 @@ fn every_format_tells_all() {
     if !privileged("every_format_tells_all") {
         return;
     }
-    let formats: [(&str, Read); 2] = [("logfmt", told_in_logfmt), ("ecs", told_in_ecs)];
+    let formats: [(&str, Reader); 2] = [("logfmt", told_in_logfmt), ("ecs", told_in_ecs)];
     for (format, read_line) in formats {
         let (mut lab, folder) = world(Topology::RoutedVeth);
         let format_is = format!("--flow-log-format={format}");
@@ -150,7 +150,7 @@ fn every_format_tells_all() {
     }
 }
 
-fn check(format: &str, lines: &str, read_line: Read) {
+fn check(format: &str, lines: &str, read_line: Reader) {
     let told: Vec<Told> = lines.lines().map(read_line).collect();
     let ingress = [STRANGER, NEAR, "ingress", "4000", "no-rule", "conn/callees"];
     let egress = [
@@ -188,10 +188,11 @@ fn check(format: &str, lines: &str, read_line: Read) {
     assert_eq!(others.count(), 0, "{format}: something else in\n{lines}");
     let packets: u64 = told.iter().map(|told| told.count + told.suppressed).sum();
     assert_eq!(packets, u64::from(PACKETS) * 2, "{format}:\n{lines}");
-    let kept_back = told
-        .iter()
-        .any(|told| told.suppressed > 0 || told.flow.is_none());
-    assert!(kept_back, "{format}: the rate was never too high:\n{lines}");
+    assert!(
+        told.iter()
+            .any(|told| told.count < 50 && told.suppressed + told.count > 1),
+        "{format}"
+    );
 }
 
 /// The world, with drops in both directions in a file: ingress of ports 4001 and 4002, egress of port 4003.
@@ -235,7 +236,11 @@ fn a_real_file_is_shown_and_filtered() {
     for (filter, expected) in rows {
         let arguments = [&["flows", &path, "-o", "json"], filter].concat();
         let lines = netpol(&lab, &arguments);
-        assert_eq!(firsts(&lines), expected, "{filter:?}");
+        assert_eq!(
+            crate::flow_log_ground::firsts(&lines),
+            expected,
+            "{filter:?}"
+        );
     }
     let summary = netpol(&lab, &["flows", &path, "-o", "summary"]);
     for (packets, words) in [

@@ -4,7 +4,7 @@ use policy_compiler::model::Direction;
 use policy_compiler::verdict::{NamedPortMiss, NearMiss, PortMiss, Side, Verdict};
 
 use super::nodes::NodeAddresses;
-use crate::flow_log::event::{End, Hint, Who};
+use crate::flow_log::event::{End, FORGED, Hint, Who};
 use crate::flow_log::packet::{Packet, PacketTransport};
 
 const DNS: u16 = 53;
@@ -21,6 +21,7 @@ pub(super) fn hints(
     let side = verdict.map(|verdict| verdict.side(direction));
     let other = verdict.map(|verdict| (verdict, opposite(direction)));
     [
+        side.and_then(forged),
         stray_packet(packet),
         node_source(direction, source),
         range_source(direction, source, nodes),
@@ -36,6 +37,12 @@ pub(super) fn hints(
 
 fn hint(code: &'static str, text: String) -> Hint {
     Hint { code, text }
+}
+
+/// See decision L2: a pod's packets to itself are believed where a Service has sent them back.
+fn forged(side: &Side) -> Option<Hint> {
+    let text = "the packet goes from the pod to itself, and no Service of this node has sent it back: it was forged";
+    (*side == Side::Itself).then(|| hint(FORGED, text.to_owned()))
 }
 
 /// Only the first packet of a TCP connection is a bare SYN; others are judged only if the connection is not tracked.

@@ -6,18 +6,25 @@ use std::time::{Duration, SystemTime};
 use policy_compiler::model::{ObjectKey, Pod, Snapshot};
 use policy_compiler::ruleset::PodId;
 
+use super::past::bytes;
+
 /// Pods that have gone are remembered this long: the kernel goes on dropping for them until the next commit, and their
 /// packets are told of at most one window later.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// At most so many of them, some 600 bytes each.
+/// At most so many of them…
 const GONE: usize = 1024;
+
+/// …and so many bytes: a pod may have a megabyte of labels.
+const BYTES: usize = 8 << 20;
 
 /// This node's pods by life: a pod that is replaced under the same name is another one.
 #[derive(Debug, Default)]
 pub(super) struct Lives {
     present: HashMap<PodId, ObjectKey>,
     gone: VecDeque<(SystemTime, PodId, Pod)>,
+    /// What these take.
+    bytes: usize,
 }
 
 impl Lives {
@@ -32,6 +39,7 @@ impl Lives {
             && new.is_none_or(|(new, _)| new != id)
             && self.present.remove(&id).is_some()
         {
+            self.bytes += bytes(pod);
             self.forget(now);
             self.gone.push_back((now, id, pod.clone()));
         }
@@ -41,11 +49,19 @@ impl Lives {
     }
 
     fn forget(&mut self, now: SystemTime) {
-        while self.gone.front().is_some_and(|(when, ..)| {
-            self.gone.len() >= GONE || now.duration_since(*when).unwrap_or_default() >= REMEMBERED
-        }) {
+        while let Some((when, _, pod)) = self.gone.front() {
+            let is_old = now.duration_since(*when).unwrap_or_default() >= REMEMBERED;
+            if !is_old && self.gone.len() < GONE && self.bytes <= BYTES {
+                break;
+            }
+            self.bytes -= bytes(pod);
             self.gone.pop_front();
         }
+    }
+
+    /// The pods of this node.
+    pub(super) fn present(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.present.values()
     }
 
     /// The pod, as it is or last was.
@@ -89,5 +105,14 @@ mod tests {
             lives.note(Some(&pod), None, at(20));
         }
         assert!(lives.gone.len() <= GONE && lives.present.len() == 1);
+        for i in 0..100 {
+            let pod = Pod {
+                labels: policy_compiler::model::Labels::new([("a", "x".repeat(1 << 20))]),
+                ..life(&format!("y{i}"))
+            };
+            lives.note(None, Some(&pod), at(30));
+            lives.note(Some(&pod), None, at(30));
+        }
+        assert!(lives.gone.len() < 10 && lives.bytes < BYTES + (2 << 20));
     }
 }

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use nix::net::if_::if_indextoname;
 use policy_compiler::index::{Compiler, Event};
-use policy_compiler::model::{Direction, Name, Pod, Snapshot};
+use policy_compiler::model::{Direction, Name, ObjectKey, Pod, Snapshot};
 use policy_compiler::ruleset::{DropOf, PodId};
 
 use super::event::{End, FlowEvent, Interface, PodEnd, Who};
@@ -61,23 +61,25 @@ impl Attribution {
         }
     }
 
-    /// Takes note of an event before the compiler takes it in.
-    pub fn before(&mut self, event: &Event, compiler: &Compiler, now: SystemTime) {
+    /// Takes note of an event before the compiler takes it in. Returns the addresses that will be others' than before.
+    pub fn before(&mut self, event: &Event, compiler: &Compiler, now: SystemTime) -> Vec<IpAddr> {
         let snapshot = compiler.snapshot();
         match event {
             Event::Pod(pod) => {
                 let old = snapshot.pods.get(&pod.key);
                 if old != Some(pod) {
-                    self.before_pod(old, Some(pod), compiler, now);
+                    return self.before_pod(old, Some(pod), compiler, now);
                 }
             }
             Event::PodDeleted(key) => {
                 if let Some(old) = snapshot.pods.get(key) {
-                    self.before_pod(Some(old), None, compiler, now);
+                    return self.before_pod(Some(old), None, compiler, now);
                 }
             }
             Event::Namespace(namespace) => {
-                self.past.note(What::Namespace(namespace.name.clone()), now);
+                if snapshot.namespaces.get(&namespace.name) != Some(namespace) {
+                    self.past.note(What::Namespace(namespace.name.clone()), now);
+                }
             }
             Event::NamespaceDeleted(name) => self.past.note(What::Namespace(name.clone()), now),
             Event::Policy(policy) => {
@@ -90,6 +92,7 @@ impl Attribution {
                 self.past.note(What::Policy(key.namespace.clone()), now);
             }
         }
+        Vec::new()
     }
 
     fn before_pod(
@@ -98,7 +101,7 @@ impl Attribution {
         new: Option<&Pod>,
         compiler: &Compiler,
         now: SystemTime,
-    ) {
+    ) -> Vec<IpAddr> {
         let here = |pod: &&Pod| pod.node.as_ref() == Some(&self.node);
         self.lives.note(old.filter(here), new.filter(here), now);
         self.nodes.note(old, new);
@@ -109,10 +112,17 @@ impl Attribution {
             .collect();
         addresses.sort_unstable();
         addresses.dedup();
-        for address in addresses {
+        for &address in &addresses {
             let owners = compiler.owners(address).cloned().collect();
             self.past.note(What::Owners(address, owners), now);
         }
+        if let (Some(old), Some(new)) = (old, new)
+            && (&old.key, &old.uid) == (&new.key, &new.uid)
+        {
+            let has = |pod: &Pod, address| pod.network_addresses().iter().any(|a| a == address);
+            addresses.retain(|&address| has(old, address) != has(new, address));
+        }
+        addresses
     }
 
     /// The kernel has been told of everything that was known at `known`.
@@ -123,6 +133,11 @@ impl Attribution {
     /// The pod of a drop, as it is or last was.
     pub fn pod<'a>(&'a self, id: PodId, snapshot: &'a Snapshot) -> Option<&'a Pod> {
         self.lives.find(id, snapshot)
+    }
+
+    /// The pods of this node.
+    pub fn pods_here(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.lives.present()
     }
 
     /// Explains dropped packets.

@@ -24,7 +24,7 @@ pub(super) fn reason(
     }
     let (Some(packet), Some(verdict), [_, ..]) = (&sighting.packet, verdict, ends.of(direction))
     else {
-        return without_packet(ends.of(direction), direction, compiler);
+        return without_rules(ends.of(direction), direction, compiler);
     };
     let addresses = [packet.source, packet.destination];
     let pods = ends.source.iter().chain(&ends.destination);
@@ -44,18 +44,17 @@ pub(super) fn reason(
         Side::Denied {
             isolating,
             near_misses,
+            more,
         } => Reason::NoRule {
             isolating: isolating.clone(),
-            near_misses: near_misses
-                .iter()
-                .take(NEAR_MISSES)
-                .map(ToString::to_string)
-                .collect(),
-            more: near_misses.len().saturating_sub(NEAR_MISSES),
+            near_misses: near_misses.iter().map(ToString::to_string).collect(),
+            more: *more,
         },
         Side::Contested { isolating } => Reason::Contested {
             isolating: isolating.clone(),
         },
+        // What a pod sends to itself is not on the wire: whoever sent this can choose to, and it is no fault of netpol's.
+        Side::Itself => without_rules(ends.of(direction), direction, compiler),
         _ if is_settled() => Reason::Mismatch {
             verdict: verdict.to_string(),
         },
@@ -63,8 +62,8 @@ pub(super) fn reason(
     }
 }
 
-/// Whose chain dropped it may be known where the packet is not.
-fn without_packet(subject: &[&Pod], direction: Direction, compiler: &Compiler) -> Reason {
+/// Whose chain dropped it may be known where the packet is not, or no rule is asked of it.
+fn without_rules(subject: &[&Pod], direction: Direction, compiler: &Compiler) -> Reason {
     let [pod] = subject else {
         return Reason::Unknown;
     };
@@ -87,7 +86,13 @@ pub(super) fn judge(packet: &Packet, ends: &Ends<'_>, compiler: &Compiler) -> Ve
         destination: Endpoint::Address(packet.destination),
         transport: transport(packet.transport),
     };
-    verdict::judge_between(compiler.snapshot(), &flow, &ends.source, &ends.destination)
+    verdict::judge_between(
+        compiler.snapshot(),
+        &flow,
+        &ends.source,
+        &ends.destination,
+        NEAR_MISSES,
+    )
 }
 
 /// What policies see of it.

@@ -31,6 +31,8 @@ struct World {
     compiler: Compiler,
     attribution: Attribution,
     now: SystemTime,
+    /// Addresses that the last event gave to others.
+    moved: Vec<IpAddr>,
 }
 
 impl World {
@@ -41,6 +43,7 @@ impl World {
             compiler: Compiler::new(NodeScope::Node(node.clone())),
             attribution: Attribution::new(node),
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
+            moved: Vec::new(),
         };
         let name = Name::parse("shop").expect("a name");
         let labels = Labels::default();
@@ -78,12 +81,14 @@ impl World {
 
     fn take(&mut self, event: Event) {
         self.now += Duration::from_millis(1);
-        self.attribution.before(&event, &self.compiler, self.now);
+        self.moved = self.attribution.before(&event, &self.compiler, self.now);
         self.compiler.apply(event);
     }
 
     /// Everything is in the kernel, and has been for a while.
     fn settle(&mut self) {
+        self.attribution
+            .in_force(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH);
         self.attribution.in_force(self.now, self.now);
         self.now += Duration::from_secs(10);
     }
@@ -334,6 +339,25 @@ fn a_drop_that_no_policy_asks_for_is_a_mismatch_unless_something_changed() {
     assert!(matches!(reason(&world), Reason::Mismatch { .. }));
 }
 
+/// Whoever may send raw packets can make these, and must not be able to cry wolf.
+#[test]
+fn a_forged_packet_is_no_mismatch() {
+    let world = World::new();
+    let (db, web) = (pod("shop/db", "10.0.0.2"), pod("shop/web", "10.0.0.1"));
+    for sighting in [
+        world.syn(Direction::Ingress, &db, "10.0.0.2", "10.0.0.2", 5432),
+        world.syn(Direction::Egress, &web, "10.0.0.1", "127.0.0.1", 80),
+    ] {
+        let event = world.explain(&sighting);
+        assert_eq!(codes(&event), ["forged"]);
+        assert!(
+            matches!(&event.reason, Reason::NoRule { isolating, .. } if isolating.len() == 1),
+            "{:?}",
+            event.reason
+        );
+    }
+}
+
 #[test]
 fn contested_addresses_and_unreadable_packets() {
     let mut world = World::new();
@@ -378,4 +402,73 @@ fn a_chain_of_another_pod_is_a_mismatch() {
     assert!(!is_mismatch(&world, "10.0.0.2") && !is_mismatch(&world, "10.0.0.3"));
     world.settle();
     assert!(is_mismatch(&world, "10.0.0.2") && !is_mismatch(&world, "10.0.0.3"));
+}
+
+#[test]
+fn addresses_move_with_pods_and_not_with_their_labels() {
+    let mut world = World::new();
+    let db = || pod("shop/db", "10.0.0.2");
+    let rows = [
+        (
+            "the same",
+            Event::Pod(Pod {
+                labels: Labels::default(),
+                ..db()
+            }),
+            &[][..],
+        ),
+        (
+            "another address",
+            Event::Pod(pod("shop/db", "10.0.0.3")),
+            &["10.0.0.2", "10.0.0.3"],
+        ),
+        (
+            "another life",
+            Event::Pod(Pod {
+                uid: "2".into(),
+                ..pod("shop/db", "10.0.0.3")
+            }),
+            &["10.0.0.3"],
+        ),
+        ("its end", Event::PodDeleted(db().key), &["10.0.0.3"]),
+    ];
+    for (what, event, expected) in rows {
+        world.take(event);
+        let moved: Vec<String> = world.moved.iter().map(ToString::to_string).collect();
+        assert_eq!(moved, expected, "{what}");
+    }
+}
+
+#[test]
+fn before_everything_was_known_things_were_as_they_turned_out() {
+    let mut world = World::new();
+    let late = world.now;
+    world.attribution = Attribution::new(world.attribution.node.clone());
+    let listed = ["shop/db", "shop/web"].map(|key| {
+        pod(
+            key,
+            if key == "shop/db" {
+                "10.0.0.2"
+            } else {
+                "10.0.0.1"
+            },
+        )
+    });
+    for pod in &listed {
+        world.now += Duration::from_secs(1);
+        world.attribution.before(
+            &Event::PodDeleted(pod.key.clone()),
+            &world.compiler,
+            world.now,
+        );
+        world
+            .attribution
+            .before(&Event::Pod(pod.clone()), &world.compiler, world.now);
+    }
+    let sighting = Sighting {
+        time: late,
+        ..world.syn(Direction::Ingress, &listed[0], "10.0.0.1", "10.0.0.2", 5432)
+    };
+    let event = world.explain(&sighting);
+    assert!(matches!(&event.source.who, Who::Pod(pod) if pod.key == listed[1].key));
 }

@@ -60,6 +60,15 @@ impl Counted {
         }
     }
 
+    /// Adds what was counted apart; the later packet stands for both.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.since = self.since.min(other.since);
+        if other.last.time > self.last.time {
+            self.last = other.last;
+        }
+    }
+
     pub(super) fn as_repeats(&self) -> Sighting {
         let (count, since) = (self.count, self.since);
         self.last.told_as(Extent::Repeats { count, since })

@@ -1,5 +1,6 @@
 //! What makes packets one flow.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use policy_compiler::model::Direction;
@@ -49,6 +50,17 @@ impl Key {
             of: dropped
                 .packet
                 .map(|packet| (ends(packet), Service::of(packet.transport))),
+        }
+    }
+
+    /// Whether an end that the drop point does not say has one of these addresses.
+    pub(super) fn is_of(&self, addresses: &HashSet<IpAddr>) -> bool {
+        match self.of {
+            Some((Ends::Peer(peer), _)) => addresses.contains(&peer),
+            Some((Ends::Both(source, destination), _)) => {
+                addresses.contains(&source) || addresses.contains(&destination)
+            }
+            None => false,
         }
     }
 

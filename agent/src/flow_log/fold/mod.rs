@@ -1,7 +1,7 @@
 //! Folds dropped packets into sightings: the first of a flow is told at once, the others are counted and told once a window.
 //!
 //! Pods choose whom they send to and from which ports, so everything here is bounded. At most [`FLOWS`] flows are told apart,
-//! [`FLOWS_OF_ONE`] at one drop point, and [`POINTS`] drop points; with the tables' spare room that is
+//! [`FLOWS_OF_ONE`] (or [fewer](FLOWS_OF_ONE_IN_A_CROWD)) at one drop point, and [`POINTS`] drop points; with the tables' spare room that is
 //! [less than](MEMORY) 10 MiB. What exceeds the first two is counted in one record for each drop point
 //! ([`Extent::Others`]); what exceeds the third is lost, and counted too. A packet costs one or two look-ups in hash tables,
 //! whose keys pods cannot aim at each other (`SipHash`); windows end in the order in which they began, so that nothing is
@@ -16,7 +16,8 @@ mod memory;
 mod tests;
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use policy_compiler::ruleset::DropPoint;
@@ -24,7 +25,8 @@ use policy_compiler::ruleset::DropPoint;
 use self::dropped::Counted;
 pub use self::dropped::Dropped;
 use self::key::Key;
-pub use self::memory::{FLOWS, FLOWS_OF_ONE, MEMORY, POINTS};
+pub(in crate::flow_log) use self::memory::table_bytes;
+pub use self::memory::{FLOWS, FLOWS_OF_ONE, FLOWS_OF_ONE_IN_A_CROWD, MEMORY, POINTS};
 use super::sighting::{Extent, Sighting};
 
 /// What became of a packet.
@@ -94,7 +96,12 @@ impl Fold {
             Entry::Vacant(entry) if has_room => entry.insert(Point::default()),
             Entry::Vacant(_) => return Added::Lost,
         };
-        let is_told_apart = point.flows < FLOWS_OF_ONE && self.flows.len() < FLOWS;
+        let most = match self.flows.len() {
+            FLOWS.. => 0,
+            flows if flows >= FLOWS / 2 => FLOWS_OF_ONE_IN_A_CROWD,
+            _ => FLOWS_OF_ONE,
+        };
+        let is_told_apart = point.flows < most;
         if is_told_apart && tell(dropped.told_as(Extent::First)) {
             point.flows += 1;
             self.flows.insert(key, None);
@@ -142,6 +149,40 @@ impl Fold {
                 self.forget_point_if_empty(at);
             }
             self.others_due.pop_front();
+        }
+    }
+
+    /// Tells what has been counted of flows from or to these addresses, and forgets the flows: whoever has an address from
+    /// now on is another, whose packets are not repeats of theirs. What `tell` refuses is counted among others.
+    pub fn forget_peers(
+        &mut self,
+        addresses: &HashSet<IpAddr>,
+        now: Instant,
+        mut tell: impl FnMut(Sighting) -> bool,
+    ) {
+        let mut forgotten = Vec::new();
+        self.flows_due.retain(|(_, key)| {
+            let is_of = key.is_of(addresses);
+            if is_of {
+                forgotten.push(*key);
+            }
+            !is_of
+        });
+        let ends = now + self.window;
+        for key in forgotten {
+            if let Some(repeats) = self.flows.get_mut(&key).and_then(Option::take)
+                && !tell(repeats.as_repeats())
+                && let Some(point) = self.points.get_mut(&key.point())
+            {
+                match &mut point.others {
+                    Some(others) => others.merge(&repeats),
+                    none => {
+                        *none = Some(repeats);
+                        self.others_due.push_back((ends, key.point()));
+                    }
+                }
+            }
+            self.forget(&key);
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use policy_compiler::model::ObjectKey;
 
-use crate::flow_log::event::{End, FlowEvent, LostAt, Reason, Who};
+use crate::flow_log::event::{End, FORGED, FlowEvent, LostAt, Reason, Who};
 use crate::flow_log::packet::{PacketTransport, TcpFlags};
 use crate::flow_log::sighting::Extent;
 
@@ -47,6 +47,9 @@ pub(super) fn why(event: &FlowEvent) -> String {
             if rules.is_empty() {
                 if event.transport.is_none() {
                     return "the packet could not be read".to_owned();
+                }
+                if event.hints.iter().any(|hint| hint.code == FORGED) {
+                    return "no rule is asked of a forged packet".to_owned();
                 }
                 return format!(
                     "the policies that isolate the pod have no {} rules",

@@ -27,7 +27,7 @@ const DATA: u16 = 4;
 const PACKETS: u16 = 2;
 
 /// What a datagram of a dump has at most, in kernels so far 32 KiB.
-const DATAGRAM: usize = 64 << 10;
+pub(super) const DATAGRAM: usize = 64 << 10;
 
 /// Rules may change while counters are read; then they are read again, so many times.
 const ATTEMPTS: u32 = 5;

@@ -22,7 +22,7 @@ const CONFIG: u16 = kind(LOG, 1);
 const GET_GENERATION: u16 = kind(NFTABLES, 16);
 
 /// Packets wait in the kernel at most so long for others to come along.
-const KERNEL_WAIT: Duration = Duration::from_millis(30);
+pub(super) const KERNEL_WAIT: Duration = Duration::from_millis(30);
 
 /// Bytes that the kernel gathers before it hands them on: with its own overhead just within 32 KiB, the largest memory that it
 /// gives readily where it must not wait. That is some hundred packets.
@@ -32,7 +32,7 @@ const BATCH: u32 = (32 << 10) - 512;
 const BATCH_PACKETS: u32 = 1024;
 
 /// What a datagram has at most. Kernels may fill the memory they get instead of what was asked for.
-const DATAGRAM: usize = 256 << 10;
+pub(super) const DATAGRAM: usize = 256 << 10;
 
 /// The usual [`NflogSettings::receive_buffer`]: half a second at 100,000 packets a second.
 pub const RECEIVE_BUFFER: usize = 8 << 20;

@@ -26,6 +26,8 @@ pub enum Message {
     Up,
     /// Nothing is read now. It is tried again every second.
     Down(NflogError),
+    /// [`Reader::begin_anew`](super::reader::Reader::begin_anew) has been heeded: what comes from now on was dropped since.
+    Anew,
     /// Dropped packets.
     Sighting(Sighting),
     /// Dropped packets that no sighting tells of, at most once a second for each place.
@@ -41,6 +43,10 @@ pub enum Message {
         counters: Vec<(String, u64)>,
         /// Packets that came since the last reading.
         received: Vec<(DropPoint, u64)>,
+        /// Whether everything that the reading before counted has come by now, or never will.
+        is_settled: bool,
+        /// Whether packets were lost of which the number is not known yet.
+        is_gap_open: bool,
     },
 }
 
@@ -53,6 +59,8 @@ pub(super) struct Outbox {
     state: Option<Message>,
     lost_in_kernel: u64,
     lost_in_queue: u64,
+    /// Since the kernel said that some were lost no packet has come that tells how many.
+    is_gap_open: bool,
     /// When sending ceases to wait, once this is the end.
     deadline: Option<Instant>,
 }
@@ -65,6 +73,7 @@ impl Outbox {
             state: None,
             lost_in_kernel: 0,
             lost_in_queue: 0,
+            is_gap_open: false,
             deadline: None,
         }
     }
@@ -95,13 +104,35 @@ impl Outbox {
         &self,
         counters: Vec<(String, u64)>,
         received: Vec<(DropPoint, u64)>,
+        is_settled: bool,
     ) -> bool {
-        self.send(Message::Reading { counters, received }).is_none()
+        let reading = Message::Reading {
+            counters,
+            received,
+            is_settled,
+            // What is known but found no room is not known there.
+            is_gap_open: self.is_gap_open || self.lost_in_kernel > 0,
+        };
+        self.send(reading).is_none()
+    }
+
+    pub(super) fn gap_in_kernel(&mut self) {
+        self.is_gap_open = true;
     }
 
     pub(super) fn lost_in_kernel(&mut self, count: u64) {
+        if count > 0 {
+            self.is_gap_open = false;
+        }
         add(&self.totals.lost_in_kernel, count);
         self.lost_in_kernel += count;
+    }
+
+    /// Says whether there was room for [`Message::Anew`]. What was lost before is nothing to tell.
+    pub(super) fn tell_anew(&mut self) -> bool {
+        (self.lost_in_kernel, self.lost_in_queue) = (0, 0);
+        self.is_gap_open = false;
+        self.send(Message::Anew).is_none()
     }
 
     pub(super) fn lost_in_queue(&mut self, count: u64) {
@@ -194,7 +225,7 @@ mod tests {
         outbox.lost_in_kernel(3);
         outbox.lost_in_kernel(4);
         outbox.lost_in_queue(1);
-        outbox.tell_reading(Vec::new(), Vec::new());
+        outbox.tell_reading(Vec::new(), Vec::new(), true);
         for _ in 0..2 {
             assert!(matches!(receiver.try_recv(), Ok(Message::Sighting(_))));
         }

@@ -1,9 +1,10 @@
 //! The thread that reads dropped packets from the kernel.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -13,17 +14,33 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tracing::warn;
 
 use super::NflogError;
-use super::counters::Counters;
-use super::nflog::{Nflog, NflogSettings, Read};
+use super::counters::{self, Counters};
+use super::nflog::{self, Nflog, NflogSettings, Read};
 use super::outbox::{Message, Outbox};
 use super::totals::{ReaderTotals, add};
-use crate::flow_log::fold::{Added, Dropped, Fold, POINTS};
+use crate::flow_log::fold::{self, Added, Dropped, Fold, POINTS};
 
 /// Messages that wait for the agent at most.
 pub const QUEUE: usize = 4096;
 
+/// Bytes that reading takes at most, whatever packets come: the folded flows, receipts that are noted and receipts that are
+/// told of, messages that wait, and buffers. The table's counters, of which each reading holds a copy, are as many as
+/// the node has isolated pods.
+pub const MEMORY: usize = fold::MEMORY
+    + fold::table_bytes::<DropPoint, u64>(POINTS)
+    + POINTS * size_of::<(DropPoint, u64)>()
+    + QUEUE * size_of::<Message>()
+    + nflog::DATAGRAM
+    + counters::DATAGRAM;
+
+/// Addresses that may wait to be forgotten.
+const MOVED: usize = 4096;
+
 /// Counters are read so often, losses told, and a group that is taken is asked for again.
 const TICK: Duration = Duration::from_secs(1);
+
+/// What was dropped so long ago has left the kernel, which gathers packets for a while, or waits to be read.
+const SETTLED: Duration = nflog::KERNEL_WAIT.saturating_mul(4);
 
 /// How soon refused sightings are offered again.
 const RETRY: Duration = Duration::from_millis(50);
@@ -44,13 +61,19 @@ pub struct ReaderSettings {
 #[derive(Debug)]
 pub struct Reader {
     stop: Arc<Stop>,
+    moved: Arc<Moved>,
     totals: Arc<ReaderTotals>,
 }
+
+/// Addresses that have come to others, and are to be forgotten.
+type Moved = Mutex<HashSet<IpAddr>>;
 
 /// How the thread is told to end, even while it waits.
 #[derive(Debug)]
 struct Stop {
     is_asked: AtomicBool,
+    /// It is to begin anew.
+    anew: AtomicBool,
     wake: EventFd,
 }
 
@@ -66,10 +89,12 @@ impl Reader {
         };
         let (sender, receiver) = channel(QUEUE);
         let totals = Arc::new(ReaderTotals::default());
+        let moved = Arc::new(Moved::default());
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|error| NflogError::io("making an eventfd")(error.into()))?;
         let stop = Arc::new(Stop {
             is_asked: AtomicBool::new(false),
+            anew: AtomicBool::new(false),
             wake,
         });
         let mut worker = Worker {
@@ -81,7 +106,11 @@ impl Reader {
             fold: Fold::new(settings.window),
             outbox: Outbox::new(sender, Arc::clone(&totals)),
             totals: Arc::clone(&totals),
+            counted: Instant::now(),
+            is_settled: false,
+            is_anew_due: false,
             received: HashMap::new(),
+            moved: Arc::clone(&moved),
             stop: Arc::clone(&stop),
         };
         worker.opened(nflog);
@@ -89,7 +118,12 @@ impl Reader {
             .name("netpol-nflog".to_owned())
             .spawn(move || worker.run())
             .map_err(NflogError::io("starting the thread netpol-nflog"))?;
-        Ok((Self { stop, totals }, receiver))
+        let reader = Self {
+            stop,
+            moved,
+            totals,
+        };
+        Ok((reader, receiver))
     }
 
     /// What it has seen so far.
@@ -97,13 +131,36 @@ impl Reader {
         Arc::clone(&self.totals)
     }
 
+    /// Has flows from and to these addresses told and forgotten, since other pods have them from now on.
+    pub fn forget(&self, addresses: &[IpAddr]) {
+        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        // Beyond that many at once some repeats are told as those of the next owner.
+        if moved.len() < MOVED {
+            moved.extend(addresses);
+        }
+        drop(moved);
+        self.stop.wake();
+    }
+
+    /// Throws away what was dropped until now, and not told of, and goes on after [`Message::Anew`].
+    pub fn begin_anew(&self) {
+        self.stop.anew.store(true, Ordering::Release);
+        self.stop.wake();
+    }
+
     /// Asks the thread to end: it gives the group back, reads what has come until then, tells all that is folded, then the
     /// counters. Take its messages until they end; without room for them it waits two seconds, and what finds none then
     /// is lost.
     pub fn stop(&self) {
         self.stop.is_asked.store(true, Ordering::Release);
+        self.stop.wake();
+    }
+}
+
+impl Stop {
+    fn wake(&self) {
         // It can only fail if it has been written to very often, and then the thread wakes, too.
-        let _ = self.stop.wake.write(1);
+        let _ = self.wake.write(1);
     }
 }
 
@@ -124,8 +181,14 @@ struct Worker {
     fold: Fold,
     outbox: Outbox,
     totals: Arc<ReaderTotals>,
+    /// When the counters were read, and whether all that was dropped before has been read since.
+    counted: Instant,
+    is_settled: bool,
+    /// Nothing is read until it is told that what comes is new.
+    is_anew_due: bool,
     /// Packets since the last reading.
     received: HashMap<DropPoint, u64>,
+    moved: Arc<Moved>,
     stop: Arc<Stop>,
 }
 
@@ -134,15 +197,42 @@ impl Worker {
         let mut next_tick = Instant::now();
         while !self.stop.is_asked.load(Ordering::Acquire) && !self.outbox.is_closed() {
             let now = Instant::now();
+            self.begin_anew();
             if now >= next_tick {
                 self.tick();
                 next_tick = now + TICK;
             }
             self.fold.expire(now, |sighting| self.outbox.tell(sighting));
             self.wait(now, next_tick);
+            // Taken before packets are: what is waiting now was dropped before.
+            let moved = self.moved();
             self.read(RUN);
+            if !moved.is_empty() {
+                let tell = |sighting| self.outbox.tell(sighting);
+                self.fold.forget_peers(&moved, Instant::now(), tell);
+            }
         }
         self.finish();
+    }
+
+    fn begin_anew(&mut self) {
+        if self.stop.anew.swap(false, Ordering::AcqRel) {
+            self.is_anew_due = true;
+            self.fold = Fold::new(self.settings.window);
+            self.received.clear();
+            if let Some(old) = self.nflog.take() {
+                // With it goes what the kernel holds for it.
+                drop(old);
+                self.opened(Nflog::open(&self.settings.nflog));
+            }
+        }
+        self.is_anew_due = self.is_anew_due && !self.outbox.tell_anew();
+    }
+
+    fn moved(&self) -> HashSet<IpAddr> {
+        // It fails only if nobody has woken the thread.
+        let _ = self.stop.wake.read();
+        std::mem::take(&mut self.moved.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn tick(&mut self) {
@@ -150,7 +240,9 @@ impl Worker {
             self.opened(Nflog::open(&self.settings.nflog));
         }
         self.outbox.tell_what_waits();
-        self.tell_counters();
+        if !self.is_anew_due {
+            self.tell_counters();
+        }
     }
 
     fn opened(&mut self, nflog: Result<Nflog, NflogError>) {
@@ -176,9 +268,14 @@ impl Worker {
         match self.counters.read(TABLE) {
             Ok(counters) => {
                 let received = self.received.iter().map(|(point, count)| (*point, *count));
-                if self.outbox.tell_reading(counters, received.collect()) {
+                let is_settled = self.is_settled || self.nflog.is_none();
+                if self
+                    .outbox
+                    .tell_reading(counters, received.collect(), is_settled)
+                {
                     self.received.clear();
                 }
+                (self.counted, self.is_settled) = (Instant::now(), false);
                 self.counters_fail = false;
             }
             Err(error) => {
@@ -196,8 +293,12 @@ impl Worker {
         if let Some(due) = self.fold.next_due() {
             until = until.min(due.max(now + RETRY));
         }
+        if self.is_anew_due {
+            until = until.min(now + RETRY);
+        }
         let mut wakers = vec![PollFd::new(self.stop.wake.as_fd(), PollFlags::POLLIN)];
-        let socket = self.nflog.as_ref().map(AsFd::as_fd);
+        let socket = self.nflog.as_ref().filter(|_| !self.is_anew_due);
+        let socket = socket.map(AsFd::as_fd);
         wakers.extend(socket.map(|socket| PollFd::new(socket, PollFlags::POLLIN)));
         // Rounded up: a poll that ends too early would be followed by another.
         let timeout = until.saturating_duration_since(now) + Duration::from_millis(1);
@@ -208,7 +309,7 @@ impl Worker {
 
     /// Reads at most so many datagrams.
     fn read(&mut self, datagrams: usize) {
-        let Some(nflog) = &mut self.nflog else {
+        let Some(nflog) = self.nflog.as_mut().filter(|_| !self.is_anew_due) else {
             return;
         };
         let now = Instant::now();
@@ -234,8 +335,11 @@ impl Worker {
                     add(&self.totals.foreign, counts.foreign);
                     self.outbox.lost_in_kernel(counts.lost);
                 }
-                Ok(Read::Gap) => {}
-                Ok(Read::Empty) => return,
+                Ok(Read::Gap) => self.outbox.gap_in_kernel(),
+                Ok(Read::Empty) => {
+                    self.is_settled |= now.duration_since(self.counted) >= SETTLED;
+                    return;
+                }
                 Err(error) => {
                     self.went_down(error);
                     return;
@@ -246,6 +350,7 @@ impl Worker {
 
     fn finish(mut self) {
         self.outbox.be_patient();
+        self.begin_anew();
         if let Some(nflog) = &mut self.nflog
             && let Err(error) = nflog.unbind()
         {

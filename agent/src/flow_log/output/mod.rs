@@ -39,6 +39,11 @@ const LIMITS: Limits = Limits {
     bytes: 8 << 20,
 };
 
+/// Bytes that lines take at most, on their way to a file; a socket's newest lines come on top.
+pub const MEMORY: usize = LIMITS.bytes + LIMITS.lines.next_power_of_two() * size_of::<(u64, String)>()
+    // The last line that is taken may go beyond what is written at a time, and buffers grow to twice that.
+    + 4 * (64 << 10);
+
 /// Makes the line that tells of so many missing ones.
 type LostLine = dyn Fn(u64) -> String + Send + Sync;
 
@@ -161,6 +166,8 @@ impl Output {
         if line.contains('\n') {
             line = line.replace('\n', " ");
         }
+        // Only the text is counted.
+        line.shrink_to_fit();
         running.queue.put(line);
     }
 

@@ -2,6 +2,7 @@
 
 use super::{World, block, container_ports, everything, from, pods_in, pods_of, ports, rule};
 use crate::model::{Peers, Ports};
+use crate::verdict::{Side, judge_between};
 
 fn world() -> World {
     World::new()
@@ -42,6 +43,47 @@ shop/web -> shop/db TCP 5432: DENIED
     shop/allow-api ingress[2]: peer matches; named port metrics is not defined for TCP on shop/db, port TCP 5432 not in TCP 8443
     shop/allow-api ingress[1]: ports match; pod labels app=web do not satisfy app=api
     shop/allow-api ingress[0]: namespace shop labels team=shop do not satisfy team=pay; port TCP 5432 not in TCP 8080, UDP 53"
+    );
+}
+
+#[test]
+fn of_many_near_misses_the_nearest_are_explained() {
+    let far = || rule(from([pods_in("pay", "*")]), ports(&["udp/53"]));
+    let near = rule(from([pods_in("shop", "app=web")]), ports(&["tcp/8443"]));
+    let world = world().ingress("shop/allow-api", "app=db", vec![far(), far(), near, far()]);
+    let whole = world.judge("10.0.0.1", "10.0.0.2", "tcp/5432");
+    let owners = |address| -> Vec<&crate::model::Pod> {
+        let pods = world.0.pods.values();
+        pods.filter(|pod| pod.addresses.iter().any(|a| a == super::ip(address)))
+            .collect()
+    };
+    let short = judge_between(
+        &world.0,
+        &whole.flow,
+        &owners("10.0.0.1"),
+        &owners("10.0.0.2"),
+        2,
+    );
+    let (
+        Side::Denied {
+            near_misses: all,
+            more: 0,
+            ..
+        },
+        Side::Denied {
+            near_misses: nearest,
+            more: 2,
+            ..
+        },
+    ) = (&whole.ingress, &short.ingress)
+    else {
+        panic!("{whole}\n{short}");
+    };
+    assert_eq!((all.len(), &all[..2]), (4, nearest.as_slice()));
+    assert_eq!(nearest[0].rule.index, 2);
+    assert!(
+        short.to_string().ends_with("    and 2 more rules"),
+        "{short}"
     );
 }
 

@@ -36,10 +36,12 @@ fn bytes_taken(fold: &Fold) -> usize {
 
 #[test]
 fn memory_is_bounded_while_flows_come_and_go() {
-    let points: Vec<DropPoint> = (0..200).map(|pod| point(pod, Direction::Ingress)).collect();
+    let points: Vec<DropPoint> = (0..1200)
+        .map(|pod| point(pod, Direction::Ingress))
+        .collect();
     let mut bench = Bench::new();
     let mut most = 0;
-    for second in 0..200 {
+    for second in 0..40 {
         for (peer, at) in (0..20).flat_map(|n| points.iter().map(move |at| (n, at))) {
             let from = u16::try_from(second * 20 + peer).unwrap_or_default();
             // Every second peer comes again, so that half the flows last for two windows.
@@ -53,4 +55,20 @@ fn memory_is_bounded_while_flows_come_and_go() {
         assert!(bench.fold.flows_due.capacity() <= FLOWS, "{second}");
     }
     assert_eq!(most, FLOWS);
+}
+
+#[test]
+fn floods_of_some_pods_leave_room_for_others() {
+    let mut bench = Bench::new();
+    for (pod, port) in (0..240).flat_map(|pod| (0..300).map(move |port| (pod, port))) {
+        bench.add(
+            &dropped(point(pod, Direction::Egress), 1, 1, udp(port), 0),
+            0,
+        );
+    }
+    let quiet = point(1000, Direction::Ingress);
+    for port in 0..16 {
+        let added = bench.add(&dropped(quiet, 1, 1, udp(port), 0), 0);
+        assert_eq!(added, Added::Told, "{port}");
+    }
 }

@@ -252,3 +252,40 @@ fn a_refused_sighting_is_not_lost() {
     bench.add(&packet(2, 18), 18);
     assert_eq!(bench.fold.drain(|_| false), 2);
 }
+
+#[test]
+fn what_comes_from_the_next_owner_is_no_repeat() {
+    let mut bench = Bench::new();
+    let packet = |from, second| dropped(point(1, Direction::Ingress), from, 1, udp(53), second);
+    let moved = packet(1, 0).packet.map(|packet| packet.source);
+    let moved: HashSet<IpAddr> = moved.into_iter().collect();
+    for from in [1, 2] {
+        assert_eq!(bench.add(&packet(from, 0), 0), Added::Told);
+        assert_eq!(bench.add(&packet(from, 1), 1), Added::Folded);
+    }
+    bench.told.clear();
+    let now = bench.start + Duration::from_secs(2);
+    bench.fold.forget_peers(&moved, now, |sighting| {
+        bench.told.push(sighting);
+        true
+    });
+    assert_eq!(bench.told, [packet(1, 1).told_as(repeats(1, 1))]);
+    assert_eq!(bench.fold.flows.len(), bench.fold.flows_due.len());
+    assert_eq!(bench.add(&packet(1, 3), 3), Added::Told);
+    assert_eq!(bench.add(&packet(2, 3), 3), Added::Folded);
+    // What is refused is told with the others.
+    bench.add(&packet(1, 4), 4);
+    bench
+        .fold
+        .forget_peers(&moved, now + Duration::from_secs(3), |_| false);
+    bench.told.clear();
+    let told = bench.until(20);
+    let count = |sighting: &Sighting| match sighting.extent {
+        Extent::First => 1,
+        Extent::Repeats { count, .. } | Extent::Others { count, .. } => count,
+    };
+    assert_eq!(told.iter().map(count).collect::<Vec<_>>(), [2, 1]);
+    assert!(matches!(told[1].extent, Extent::Others { .. }));
+    bench.until(40);
+    assert!(bench.fold.flows.is_empty() && bench.fold.points.is_empty());
+}

@@ -25,6 +25,11 @@ const PAYLOAD: u16 = 9;
 const PREFIX: u16 = 10;
 const SEQUENCE: u16 = 12;
 
+/// The kernel hands packets on within this. A sender that may use `SO_TXTIME` (`CAP_NET_ADMIN` in its own network namespace
+/// is enough) chooses their time stamps, and must not be able to say that they were dropped when another pod had its
+/// address, or when nobody looks.
+const LATEST: Duration = Duration::from_secs(5);
+
 /// Reads what one socket receives, in order.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -44,7 +49,8 @@ pub struct Counts {
 }
 
 impl Decoder {
-    /// Hands each packet of netpol's rules in `datagram` to `each`. `received` is the time of those that bear none.
+    /// Hands each packet of netpol's rules in `datagram` to `each`. `received` is the time of those that bear none, or one
+    /// that cannot be.
     pub fn decode(
         &mut self,
         datagram: &[u8],
@@ -62,7 +68,14 @@ impl Decoder {
                 Some(point) => each(Dropped {
                     point,
                     packet: attributes.payload.and_then(Packet::parse),
-                    time: attributes.time.unwrap_or(received),
+                    time: attributes
+                        .time
+                        .filter(|time| {
+                            received
+                                .duration_since(*time)
+                                .is_ok_and(|age| age <= LATEST)
+                        })
+                        .unwrap_or(received),
                     input: attributes.bridge_input.or(attributes.input),
                     output: attributes.bridge_output.or(attributes.output),
                 }),

@@ -43,16 +43,21 @@ fn timestamp(seconds: u64, micros: u64) -> PacketNla {
     PacketNla::Timestamp(TimeStamp::parse(&bytes).expect("a timestamp"))
 }
 
+/// When datagrams are received here.
+const RECEIVED: Duration = Duration::from_secs(100);
+
 fn decode(decoder: &mut Decoder, datagram: &[u8]) -> (Vec<Dropped>, Counts) {
     let mut found = Vec::new();
-    let counts = decoder.decode(datagram, UNIX_EPOCH, |dropped| found.push(dropped));
+    let counts = decoder.decode(datagram, UNIX_EPOCH + RECEIVED, |dropped| {
+        found.push(dropped);
+    });
     (found, counts)
 }
 
 #[test]
 fn everything_a_message_says() {
     let datagram = message(vec![
-        timestamp(7, 5),
+        timestamp(97, 5),
         PacketNla::IfIndexInDev(3),
         PacketNla::IfIndexPhysInDev(4),
         PacketNla::IfIndexOutDev(5),
@@ -76,19 +81,22 @@ fn everything_a_message_says() {
                 destination_port: 2,
             },
         }),
-        time: UNIX_EPOCH + Duration::new(7, 5000),
+        time: UNIX_EPOCH + Duration::new(97, 5000),
         input: Some(4),
         output: Some(5),
     };
     assert_eq!((found, counts), (vec![expected], Counts::default()));
 }
 
+/// Senders may choose them.
 #[test]
 fn times_that_cannot_be() {
-    let late = message(vec![prefix(CONTESTED), timestamp(u64::MAX, u64::MAX)]);
-    let (found, _) = decode(&mut Decoder::default(), &late);
-    assert_eq!(found[0].time, UNIX_EPOCH);
-    assert_eq!(found[0].packet, None);
+    for (seconds, micros) in [(u64::MAX, u64::MAX), (100, 1), (94, 999_999), (0, 0)] {
+        let datagram = message(vec![prefix(CONTESTED), timestamp(seconds, micros)]);
+        let (found, _) = decode(&mut Decoder::default(), &datagram);
+        assert_eq!(found[0].time, UNIX_EPOCH + RECEIVED, "{seconds}");
+        assert_eq!(found[0].packet, None);
+    }
 }
 
 #[test]
