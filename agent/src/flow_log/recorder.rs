@@ -94,6 +94,8 @@ struct Running {
     is_ready: bool,
     /// The reader has begun anew since, and this agent's rules have dropped what it tells of.
     is_ours: bool,
+    /// The reader has the group.
+    is_up: bool,
     /// No messages are taken before this.
     resume: Instant,
     rest_due: Instant,
@@ -165,6 +167,7 @@ impl FlowLog {
                 telemetry: telemetry.clone(),
                 is_ready: false,
                 is_ours: false,
+                is_up: false,
                 resume: Instant::now(),
                 rest_due: Instant::now() + REST,
                 mismatch_told: None,
@@ -287,13 +290,14 @@ impl Running {
 
     fn take_one(&mut self, message: Message, compiler: &Compiler) {
         match message {
-            Message::Up => self.telemetry.set_flow_log_up(true),
+            Message::Up => self.set_up(true),
             Message::Down(error) => {
-                self.telemetry.set_flow_log_up(false);
+                self.set_up(false);
                 warn!(%error, "drops are not logged for now; trying again");
             }
             Message::Anew => {
                 self.is_ours = true;
+                self.set_up(self.is_up);
                 // The table has just been made, and its counters with it.
                 self.books.read(&[], &[], true);
             }
@@ -341,6 +345,12 @@ impl Running {
         }
         self.output
             .write(self.format.write(&Line::Flow(Box::new(event))));
+    }
+
+    /// What is dropped is told from when the reader has begun anew.
+    fn set_up(&mut self, is_up: bool) {
+        self.is_up = is_up;
+        self.telemetry.set_flow_log_up(is_up && self.is_ours);
     }
 
     fn mismatch(&mut self, verdict: &str) {
