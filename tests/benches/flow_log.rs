@@ -55,6 +55,7 @@ fn measure(flows: Flows, rate: u64) {
             group: GROUP,
             snaplen: 128,
             receive_buffer: RECEIVE_BUFFER,
+            run: None,
         },
         window: Duration::from_secs(1),
     };

@@ -16,6 +16,7 @@ use super::flow_log::FlowLogArguments;
 use super::{Failure, duration, log};
 use crate::dataplane::NftProcess;
 use crate::enforce::{Enforcement, Timing, enforce};
+use crate::flow_log::FlowLog;
 use crate::http::Server;
 use crate::source::{self, ClusterConfig, Update};
 use crate::telemetry::Telemetry;
@@ -136,7 +137,13 @@ impl Agent {
             Some(_) => None,
             None => Some(source::connect(&self.cluster()?).await?),
         };
-        let flow_log = self.flow_log.start(node, client.as_ref(), &telemetry)?;
+        let flow_log = match self.flow_log.check(&dataplane).await {
+            Ok(()) => self.flow_log.start(node, client.as_ref(), &telemetry)?,
+            Err(error) => {
+                error!(%error, "the kernel takes no rules that log, so drops cannot be; policies are enforced without");
+                FlowLog::off()
+            }
+        };
         let source = self.source(client.as_ref(), &telemetry);
         let enforcement = Enforcement {
             scope: NodeScope::Node(node.clone()),

@@ -58,6 +58,16 @@ impl NftProcess {
         self.run(&["-c", "-f", "-"], &transaction).await.map(drop)
     }
 
+    /// Whether the kernel takes rules that log to `group`; changes nothing. Some have NFLOG but not nftables' `log`, and
+    /// would refuse every table that has one.
+    pub async fn check_log(&self, group: u16) -> Result<(), DataplaneError> {
+        let script = format!(
+            "add table inet {TABLE}\nadd chain inet {TABLE} check\n\
+             add rule inet {TABLE} check limit rate 1/second log group {group}\n"
+        );
+        self.run(&["-c", "-f", "-"], &script).await.map(drop)
+    }
+
     /// Runs `nft` and returns what it printed.
     async fn run(&self, arguments: &[&str], script: &str) -> Result<String, DataplaneError> {
         let not_started = |source| DataplaneError::NotStarted {
@@ -184,6 +194,24 @@ mod tests {
             program: PathBuf::from("/bin/sh"),
         };
         shell.run(&["-f", "-"], script).await.map(drop)
+    }
+
+    /// As a kernel does that has no `log` for nftables.
+    #[tokio::test]
+    async fn a_kernel_without_log_is_noticed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("nft");
+        let script = "#!/bin/sh\n! grep ' log ' >&2\n";
+        std::fs::write(&program, script).expect("a program");
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, executable).expect("executable");
+        let nft = NftProcess { program };
+        assert!(nft.check().await.is_ok());
+        let refused = nft.check_log(9808).await;
+        assert!(
+            matches!(&refused, Err(DataplaneError::Refused { stderr, .. }) if stderr.contains("log group 9808")),
+            "{refused:?}"
+        );
     }
 
     #[tokio::test]

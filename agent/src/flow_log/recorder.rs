@@ -92,10 +92,6 @@ struct Running {
     telemetry: Telemetry,
     /// Until the rules are in the kernel what is dropped was dropped by an earlier agent's, and nothing is known yet.
     is_ready: bool,
-    /// The reader has begun anew since, and this agent's rules have dropped what it tells of.
-    is_ours: bool,
-    /// The reader has the group.
-    is_up: bool,
     /// No messages are taken before this.
     resume: Instant,
     rest_due: Instant,
@@ -124,9 +120,10 @@ impl FlowLog {
             destination,
             rotation,
             format,
-            drop_log,
+            mut drop_log,
             window,
         } = settings;
+        let run = *drop_log.run.get_or_insert_with(this_run);
         let lost_line = {
             let node = node.clone();
             move |count| lost_line(format, &node, count, LostAt::Output)
@@ -138,6 +135,7 @@ impl FlowLog {
                     group: drop_log.group,
                     snaplen: drop_log.snaplen,
                     receive_buffer: RECEIVE_BUFFER,
+                    run: Some(run),
                 },
                 window,
             })?;
@@ -166,8 +164,6 @@ impl FlowLog {
                 hang_up,
                 telemetry: telemetry.clone(),
                 is_ready: false,
-                is_ours: false,
-                is_up: false,
                 resume: Instant::now(),
                 rest_due: Instant::now() + REST,
                 mismatch_told: None,
@@ -202,10 +198,8 @@ impl FlowLog {
     /// It is in the kernel.
     pub fn committed(&mut self) {
         if let Some(running) = &mut self.running {
-            if !running.is_ready {
-                running.is_ready = true;
-                running.reader.begin_anew();
-            }
+            running.is_ready = true;
+            running.reader.rules_are_ours();
             if let Some(known) = running.committing.take() {
                 running.attribution.in_force(known, SystemTime::now());
             }
@@ -237,6 +231,15 @@ impl FlowLog {
             running.close(compiler).await;
         }
     }
+}
+
+/// A number that no agent of this node has had lately.
+fn this_run() -> u32 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    // Tenths of a second go round in 13 years.
+    u32::try_from((since.as_millis() / 100) % (1 << 32)).unwrap_or_default()
 }
 
 fn hang_up() -> Result<Signal, NflogError> {
@@ -290,19 +293,6 @@ impl Running {
 
     fn take_one(&mut self, message: Message, compiler: &Compiler) {
         match message {
-            Message::Up => self.set_up(true),
-            Message::Down(error) => {
-                self.set_up(false);
-                warn!(%error, "drops are not logged for now; trying again");
-            }
-            Message::Anew => {
-                self.is_ours = true;
-                self.set_up(self.is_up);
-                // The table has just been made, and its counters with it.
-                self.books.read(&[], &[], true);
-            }
-            // The counters of that time are gone, and without them nobody could say what is missing.
-            _ if !self.is_ours => {}
             Message::Sighting(sighting) => self.tell(&sighting, compiler),
             // What of it has not been told as suppressed is known later.
             Message::Lost {
@@ -314,10 +304,18 @@ impl Running {
                 counters,
                 received,
                 is_settled,
+                is_ours,
                 is_gap_open,
             } => {
+                // The table that is there first is an earlier agent's.
+                let counters = if is_ours { counters } else { Vec::new() };
                 self.books.set_gap(is_gap_open);
                 self.read(&counters, &received, is_settled, compiler);
+            }
+            Message::Up => self.telemetry.set_flow_log_up(true),
+            Message::Down(error) => {
+                self.telemetry.set_flow_log_up(false);
+                warn!(%error, "drops are not logged for now; trying again");
             }
         }
     }
@@ -345,12 +343,6 @@ impl Running {
         }
         self.output
             .write(self.format.write(&Line::Flow(Box::new(event))));
-    }
-
-    /// What is dropped is told from when the reader has begun anew.
-    fn set_up(&mut self, is_up: bool) {
-        self.is_up = is_up;
-        self.telemetry.set_flow_log_up(is_up && self.is_ours);
     }
 
     fn mismatch(&mut self, verdict: &str) {

@@ -213,8 +213,12 @@ impl Display for Verdict {
             Self::Accept => f.write_str("accept"),
             Self::Log(point, log) => write!(
                 f,
-                "limit rate {}/second burst {} packets log prefix \"{point}\" group {} snaplen {}",
-                log.rate, log.burst, log.group, log.snaplen
+                "limit rate {}/second burst {} packets log prefix \"{}\" group {} snaplen {}",
+                log.rate,
+                log.burst,
+                log.prefix(*point),
+                log.group,
+                log.snaplen
             ),
             Self::CountAndDrop(counter) => write!(f, "counter name \"{counter}\" drop"),
             Self::Jump(chain) => write!(f, "jump {chain}"),

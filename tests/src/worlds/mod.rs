@@ -169,12 +169,14 @@ pub fn drop_log() -> impl Strategy<Value = Option<DropLog>> {
         rate: 1,
         burst: 1,
         snaplen: 0,
+        run: None,
     };
     let most = DropLog {
         group: u16::MAX,
         rate: u32::MAX,
         burst: u32::MAX,
         snaplen: u32::MAX,
+        run: Some(u32::MAX),
     };
     select(vec![
         None,

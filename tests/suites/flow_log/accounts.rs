@@ -21,6 +21,7 @@ fn what_overflows_is_counted() {
     let opened = netns.call(|| {
         Nflog::open(&NflogSettings {
             receive_buffer: 1,
+            run: None,
             ..nflog_settings()
         })
     });
@@ -79,7 +80,7 @@ fn a_flood_is_accounted_for() {
                 LostAt::KernelBuffer => ("kernel", count),
                 LostAt::AgentQueue | LostAt::Output | LostAt::RateLimit => ("agent", count),
             },
-            Message::Reading { .. } | Message::Anew => continue,
+            Message::Reading { .. } => continue,
             Message::Up | Message::Down(_) => panic!("{message:?}"),
         };
         *sums.entry(what).or_default() += count;

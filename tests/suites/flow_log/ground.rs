@@ -56,6 +56,7 @@ pub(crate) fn nflog_settings() -> NflogSettings {
         group: GROUP,
         snaplen: 128,
         receive_buffer: RECEIVE_BUFFER,
+        run: None,
     }
 }
 

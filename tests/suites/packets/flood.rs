@@ -82,6 +82,9 @@ enum Pace {
     Stopped,
 }
 
+/// As docs/flow-log.md says.
+const _: () = assert!(flow_log::MEMORY <= 18_800_000);
+
 fn survive(topology: Topology, rate: &str, pace: Pace) {
     let mut random = Random::seeded();
     let mut lab = build(topology);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use netpol_tests::lab::{Lab, Signal, Topology, privileged};
 use serde_json::Value;
 
-use crate::flow_log_ground::{await_first, awaited, firsts, netpol, read, send, start, world};
+use crate::flow_log_ground::{await_first, awaited, netpol, read, send, start, world};
 use crate::world::{CALLER, NEAR, STRANGER};
 
 /// What a line tells, in words that all formats have: a flow's ends, direction, port, reason, policies and extent, or where

@@ -122,10 +122,14 @@ pub(crate) fn awaited(mut is_so: impl FnMut() -> bool) -> bool {
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// From the clock, told in the test's output.
+    /// From `$NETPOL_TEST_SEED`, else from the clock; told in the test's output.
     pub(crate) fn seeded() -> Self {
+        let given = std::env::var("NETPOL_TEST_SEED").ok();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let seed = now.map_or(1, |now| now.as_nanos() as u64);
+        let seed = given.map_or_else(
+            || now.map_or(1, |now| now.as_secs() << 30 | u64::from(now.subsec_nanos())),
+            |seed| seed.parse().expect("NETPOL_TEST_SEED is a number"),
+        );
         println!("seed {seed}");
         Self(seed)
     }
@@ -145,7 +149,8 @@ impl Random {
     }
 
     pub(crate) fn port(&mut self) -> u16 {
-        self.below(u64::from(u16::MAX)) as u16 + 1
+        let [.., high, low] = self.next().to_be_bytes();
+        u16::from_be_bytes([high, low]).max(1)
     }
 
     /// An address of nobody in the lab, which its nodes route to the outside.

@@ -4,6 +4,7 @@ pub mod counters;
 pub mod decode;
 mod error;
 pub mod nflog;
+mod orders;
 mod outbox;
 pub mod reader;
 mod request;

@@ -47,6 +47,8 @@ pub struct NflogSettings {
     /// Bytes that may wait in the kernel; it counts its own overhead, too. Without `CAP_NET_ADMIN` in the first user
     /// namespace `net.core.rmem_max` limits it.
     pub receive_buffer: usize,
+    /// Of the rules whose packets are looked at; others of netpol's are passed over.
+    pub run: Option<u32>,
 }
 
 /// A bound group.
@@ -81,7 +83,7 @@ impl Nflog {
         let mut nflog = Self {
             channel,
             group,
-            decoder: Decoder::default(),
+            decoder: Decoder::of_run(settings.run),
             datagram: Vec::with_capacity(DATAGRAM),
             early: VecDeque::new(),
         };

@@ -26,8 +26,6 @@ pub enum Message {
     Up,
     /// Nothing is read now. It is tried again every second.
     Down(NflogError),
-    /// [`Reader::begin_anew`](super::reader::Reader::begin_anew) has been heeded: what comes from now on was dropped since.
-    Anew,
     /// Dropped packets.
     Sighting(Sighting),
     /// Dropped packets that no sighting tells of, at most once a second for each place.
@@ -45,6 +43,8 @@ pub enum Message {
         received: Vec<(DropPoint, u64)>,
         /// Whether everything that the reading before counted has come by now, or never will.
         is_settled: bool,
+        /// Whether the counters are those of the rules of [`Reader::rules_are_ours`](super::reader::Reader::rules_are_ours).
+        is_ours: bool,
         /// Whether packets were lost of which the number is not known yet.
         is_gap_open: bool,
     },
@@ -105,11 +105,13 @@ impl Outbox {
         counters: Vec<(String, u64)>,
         received: Vec<(DropPoint, u64)>,
         is_settled: bool,
+        is_ours: bool,
     ) -> bool {
         let reading = Message::Reading {
             counters,
             received,
             is_settled,
+            is_ours,
             // What is known but found no room is not known there.
             is_gap_open: self.is_gap_open || self.lost_in_kernel > 0,
         };
@@ -126,13 +128,6 @@ impl Outbox {
         }
         add(&self.totals.lost_in_kernel, count);
         self.lost_in_kernel += count;
-    }
-
-    /// Says whether there was room for [`Message::Anew`]. What was lost before is nothing to tell.
-    pub(super) fn tell_anew(&mut self) -> bool {
-        (self.lost_in_kernel, self.lost_in_queue) = (0, 0);
-        self.is_gap_open = false;
-        self.send(Message::Anew).is_none()
     }
 
     pub(super) fn lost_in_queue(&mut self, count: u64) {
@@ -225,7 +220,7 @@ mod tests {
         outbox.lost_in_kernel(3);
         outbox.lost_in_kernel(4);
         outbox.lost_in_queue(1);
-        outbox.tell_reading(Vec::new(), Vec::new(), true);
+        outbox.tell_reading(Vec::new(), Vec::new(), true, true);
         for _ in 0..2 {
             assert!(matches!(receiver.try_recv(), Ok(Message::Sighting(_))));
         }

@@ -1,14 +1,12 @@
 //! The thread that reads dropped packets from the kernel.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use policy_compiler::ruleset::{DropPoint, TABLE};
 use tokio::sync::mpsc::{Receiver, channel};
 use tracing::warn;
@@ -16,6 +14,7 @@ use tracing::warn;
 use super::NflogError;
 use super::counters::{self, Counters};
 use super::nflog::{self, Nflog, NflogSettings, Read};
+use super::orders::Orders;
 use super::outbox::{Message, Outbox};
 use super::totals::{ReaderTotals, add};
 use crate::flow_log::fold::{self, Added, Dropped, Fold, POINTS};
@@ -32,9 +31,6 @@ pub const MEMORY: usize = fold::MEMORY
     + QUEUE * size_of::<Message>()
     + nflog::DATAGRAM
     + counters::DATAGRAM;
-
-/// Addresses that may wait to be forgotten.
-const MOVED: usize = 4096;
 
 /// Counters are read so often, losses told, and a group that is taken is asked for again.
 const TICK: Duration = Duration::from_secs(1);
@@ -60,21 +56,8 @@ pub struct ReaderSettings {
 /// A running thread `netpol-nflog`. It ends when it is told to, or this is dropped, or nobody receives its messages.
 #[derive(Debug)]
 pub struct Reader {
-    stop: Arc<Stop>,
-    moved: Arc<Moved>,
+    orders: Arc<Orders>,
     totals: Arc<ReaderTotals>,
-}
-
-/// Addresses that have come to others, and are to be forgotten.
-type Moved = Mutex<HashSet<IpAddr>>;
-
-/// How the thread is told to end, even while it waits.
-#[derive(Debug)]
-struct Stop {
-    is_asked: AtomicBool,
-    /// It is to begin anew.
-    anew: AtomicBool,
-    wake: EventFd,
 }
 
 impl Reader {
@@ -89,14 +72,7 @@ impl Reader {
         };
         let (sender, receiver) = channel(QUEUE);
         let totals = Arc::new(ReaderTotals::default());
-        let moved = Arc::new(Moved::default());
-        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map_err(|error| NflogError::io("making an eventfd")(error.into()))?;
-        let stop = Arc::new(Stop {
-            is_asked: AtomicBool::new(false),
-            anew: AtomicBool::new(false),
-            wake,
-        });
+        let orders = Arc::new(Orders::new()?);
         let mut worker = Worker {
             settings,
             nflog: None,
@@ -108,22 +84,15 @@ impl Reader {
             totals: Arc::clone(&totals),
             counted: Instant::now(),
             is_settled: false,
-            is_anew_due: false,
             received: HashMap::new(),
-            moved: Arc::clone(&moved),
-            stop: Arc::clone(&stop),
+            orders: Arc::clone(&orders),
         };
         worker.opened(nflog);
         std::thread::Builder::new()
             .name("netpol-nflog".to_owned())
             .spawn(move || worker.run())
             .map_err(NflogError::io("starting the thread netpol-nflog"))?;
-        let reader = Self {
-            stop,
-            moved,
-            totals,
-        };
-        Ok((reader, receiver))
+        Ok((Self { orders, totals }, receiver))
     }
 
     /// What it has seen so far.
@@ -133,34 +102,19 @@ impl Reader {
 
     /// Has flows from and to these addresses told and forgotten, since other pods have them from now on.
     pub fn forget(&self, addresses: &[IpAddr]) {
-        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
-        // Beyond that many at once some repeats are told as those of the next owner.
-        if moved.len() < MOVED {
-            moved.extend(addresses);
-        }
-        drop(moved);
-        self.stop.wake();
+        self.orders.forget(addresses);
     }
 
-    /// Throws away what was dropped until now, and not told of, and goes on after [`Message::Anew`].
-    pub fn begin_anew(&self) {
-        self.stop.anew.store(true, Ordering::Release);
-        self.stop.wake();
+    /// From now on the counters in the kernel are those of the rules whose packets are read.
+    pub fn rules_are_ours(&self) {
+        self.orders.rules_are_ours();
     }
 
     /// Asks the thread to end: it gives the group back, reads what has come until then, tells all that is folded, then the
     /// counters. Take its messages until they end; without room for them it waits two seconds, and what finds none then
     /// is lost.
     pub fn stop(&self) {
-        self.stop.is_asked.store(true, Ordering::Release);
-        self.stop.wake();
-    }
-}
-
-impl Stop {
-    fn wake(&self) {
-        // It can only fail if it has been written to very often, and then the thread wakes, too.
-        let _ = self.wake.write(1);
+        self.orders.stop();
     }
 }
 
@@ -184,20 +138,16 @@ struct Worker {
     /// When the counters were read, and whether all that was dropped before has been read since.
     counted: Instant,
     is_settled: bool,
-    /// Nothing is read until it is told that what comes is new.
-    is_anew_due: bool,
     /// Packets since the last reading.
     received: HashMap<DropPoint, u64>,
-    moved: Arc<Moved>,
-    stop: Arc<Stop>,
+    orders: Arc<Orders>,
 }
 
 impl Worker {
     fn run(mut self) {
         let mut next_tick = Instant::now();
-        while !self.stop.is_asked.load(Ordering::Acquire) && !self.outbox.is_closed() {
+        while !self.orders.is_to_stop() && !self.outbox.is_closed() {
             let now = Instant::now();
-            self.begin_anew();
             if now >= next_tick {
                 self.tick();
                 next_tick = now + TICK;
@@ -205,7 +155,7 @@ impl Worker {
             self.fold.expire(now, |sighting| self.outbox.tell(sighting));
             self.wait(now, next_tick);
             // Taken before packets are: what is waiting now was dropped before.
-            let moved = self.moved();
+            let moved = self.orders.moved();
             self.read(RUN);
             if !moved.is_empty() {
                 let tell = |sighting| self.outbox.tell(sighting);
@@ -215,34 +165,12 @@ impl Worker {
         self.finish();
     }
 
-    fn begin_anew(&mut self) {
-        if self.stop.anew.swap(false, Ordering::AcqRel) {
-            self.is_anew_due = true;
-            self.fold = Fold::new(self.settings.window);
-            self.received.clear();
-            if let Some(old) = self.nflog.take() {
-                // With it goes what the kernel holds for it.
-                drop(old);
-                self.opened(Nflog::open(&self.settings.nflog));
-            }
-        }
-        self.is_anew_due = self.is_anew_due && !self.outbox.tell_anew();
-    }
-
-    fn moved(&self) -> HashSet<IpAddr> {
-        // It fails only if nobody has woken the thread.
-        let _ = self.stop.wake.read();
-        std::mem::take(&mut self.moved.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     fn tick(&mut self) {
         if self.nflog.is_none() {
             self.opened(Nflog::open(&self.settings.nflog));
         }
         self.outbox.tell_what_waits();
-        if !self.is_anew_due {
-            self.tell_counters();
-        }
+        self.tell_counters();
     }
 
     fn opened(&mut self, nflog: Result<Nflog, NflogError>) {
@@ -265,13 +193,15 @@ impl Worker {
     }
 
     fn tell_counters(&mut self) {
+        // Asked before the counters are: in between the table may be replaced.
+        let is_ours = self.orders.are_rules_ours();
         match self.counters.read(TABLE) {
             Ok(counters) => {
                 let received = self.received.iter().map(|(point, count)| (*point, *count));
                 let is_settled = self.is_settled || self.nflog.is_none();
                 if self
                     .outbox
-                    .tell_reading(counters, received.collect(), is_settled)
+                    .tell_reading(counters, received.collect(), is_settled, is_ours)
                 {
                     self.received.clear();
                 }
@@ -293,12 +223,8 @@ impl Worker {
         if let Some(due) = self.fold.next_due() {
             until = until.min(due.max(now + RETRY));
         }
-        if self.is_anew_due {
-            until = until.min(now + RETRY);
-        }
-        let mut wakers = vec![PollFd::new(self.stop.wake.as_fd(), PollFlags::POLLIN)];
-        let socket = self.nflog.as_ref().filter(|_| !self.is_anew_due);
-        let socket = socket.map(AsFd::as_fd);
+        let mut wakers = vec![PollFd::new(self.orders.as_fd(), PollFlags::POLLIN)];
+        let socket = self.nflog.as_ref().map(AsFd::as_fd);
         wakers.extend(socket.map(|socket| PollFd::new(socket, PollFlags::POLLIN)));
         // Rounded up: a poll that ends too early would be followed by another.
         let timeout = until.saturating_duration_since(now) + Duration::from_millis(1);
@@ -309,7 +235,7 @@ impl Worker {
 
     /// Reads at most so many datagrams.
     fn read(&mut self, datagrams: usize) {
-        let Some(nflog) = self.nflog.as_mut().filter(|_| !self.is_anew_due) else {
+        let Some(nflog) = &mut self.nflog else {
             return;
         };
         let now = Instant::now();
@@ -350,7 +276,6 @@ impl Worker {
 
     fn finish(mut self) {
         self.outbox.be_patient();
-        self.begin_anew();
         if let Some(nflog) = &mut self.nflog
             && let Err(error) = nflog.unbind()
         {

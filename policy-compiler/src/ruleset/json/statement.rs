@@ -164,7 +164,7 @@ fn log_statements(point: DropPoint, log: DropLog) -> Vec<Statement<'static>> {
         inv: None,
     };
     let log = Log {
-        prefix: Some(point.to_string().into()),
+        prefix: Some(log.prefix(point).into()),
         snaplen: Some(log.snaplen),
         ..Log::new(Some(log.group.into()))
     };

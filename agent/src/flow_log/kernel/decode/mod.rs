@@ -6,7 +6,7 @@ mod tests;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netlink_packet_core::{NetlinkBuffer, NlasIterator};
-use policy_compiler::ruleset::DropPoint;
+use policy_compiler::ruleset::{DropLog, DropPoint};
 
 use crate::flow_log::fold::Dropped;
 use crate::flow_log::kernel::request::{LOG, Messages, kind};
@@ -36,7 +36,8 @@ pub struct Decoder {
     /// The number the next packet has if none is lost. The kernel counts from zero after the group was bound.
     next: u32,
     /// Packets come in runs from the same rule.
-    last_prefix: Option<(Vec<u8>, DropPoint)>,
+    last_prefix: Option<(Vec<u8>, DropPoint, Option<u32>)>,
+    run: Option<u32>,
 }
 
 /// What a datagram held besides packets of netpol's rules.
@@ -49,8 +50,16 @@ pub struct Counts {
 }
 
 impl Decoder {
-    /// Hands each packet of netpol's rules in `datagram` to `each`. `received` is the time of those that bear none, or one
-    /// that cannot be.
+    /// For what the rules of one run of the agent drop.
+    pub fn of_run(run: Option<u32>) -> Self {
+        Self {
+            run,
+            ..Self::default()
+        }
+    }
+
+    /// Hands each packet of the run's rules in `datagram` to `each`, and passes over those of others. `received` is the
+    /// time of those that bear none, or one that cannot be.
     pub fn decode(
         &mut self,
         datagram: &[u8],
@@ -65,7 +74,8 @@ impl Decoder {
                 self.next = number.wrapping_add(1);
             }
             match attributes.prefix.and_then(|prefix| self.point(prefix)) {
-                Some(point) => each(Dropped {
+                Some((_, run)) if run != self.run => {}
+                Some((point, _)) => each(Dropped {
                     point,
                     packet: attributes.payload.and_then(Packet::parse),
                     time: attributes
@@ -85,19 +95,19 @@ impl Decoder {
         counts
     }
 
-    fn point(&mut self, prefix: &[u8]) -> Option<DropPoint> {
-        if let Some((last, point)) = &self.last_prefix
+    fn point(&mut self, prefix: &[u8]) -> Option<(DropPoint, Option<u32>)> {
+        if let Some((last, point, run)) = &self.last_prefix
             && last == prefix
         {
-            return Some(*point);
+            return Some((*point, *run));
         }
         let text = str::from_utf8(prefix.strip_suffix(&[0]).unwrap_or(prefix)).ok()?;
-        let point = text.parse().ok()?;
-        let (last, last_point) = self.last_prefix.get_or_insert((Vec::new(), point));
+        let (point, run) = DropLog::read_prefix(text)?;
+        let (last, last_point, last_run) = self.last_prefix.get_or_insert((Vec::new(), point, run));
         last.clear();
         last.extend_from_slice(prefix);
-        *last_point = point;
-        Some(point)
+        (*last_point, *last_run) = (point, run);
+        Some((point, run))
     }
 }
 

@@ -153,3 +153,27 @@ proptest! {
         prop_assert!(found.len() + usize::try_from(counts.foreign).unwrap_or(usize::MAX) <= 2);
     }
 }
+
+#[test]
+fn other_runs_are_passed_over_and_not_lost() {
+    let run = |run| {
+        let log = DropLog {
+            run,
+            ..DropLog::default()
+        };
+        let of = DropOf::Contested;
+        log.prefix(DropPoint {
+            direction: Direction::Egress,
+            of,
+        })
+    };
+    let runs = [Some(7), Some(8), None, Some(7), Some(8)];
+    let datagram: Vec<u8> = (0..)
+        .zip(runs)
+        .flat_map(|(number, of)| numbered(&run(of), number))
+        .collect();
+    for (of, expected) in [(Some(7), 2), (None, 1), (Some(9), 0)] {
+        let (found, counts) = decode(&mut Decoder::of_run(of), &datagram);
+        assert_eq!((found.len(), counts), (expected, Counts::default()));
+    }
+}
