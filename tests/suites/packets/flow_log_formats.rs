@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use netpol_tests::lab::{Lab, Signal, Topology, privileged};
 use serde_json::Value;
 
-use crate::flow_log_ground::{await_first, awaited, netpol, read, send, start, world};
+use crate::flow_log_ground::{await_first, awaited, firsts, netpol, read, send, start, world};
 use crate::world::{CALLER, NEAR, STRANGER};
 
 /// What a line tells, in words that all formats have: a flow's ends, direction, port, reason, policies and extent, or where
@@ -236,11 +236,7 @@ fn a_real_file_is_shown_and_filtered() {
     for (filter, expected) in rows {
         let arguments = [&["flows", &path, "-o", "json"], filter].concat();
         let lines = netpol(&lab, &arguments);
-        assert_eq!(
-            crate::flow_log_ground::firsts(&lines),
-            expected,
-            "{filter:?}"
-        );
+        assert_eq!(firsts(&lines), expected, "{filter:?}");
     }
     let summary = netpol(&lab, &["flows", &path, "-o", "summary"]);
     for (packets, words) in [
