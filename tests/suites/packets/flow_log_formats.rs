@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use netpol_tests::lab::{Lab, Signal, Topology, privileged};
 use serde_json::Value;
 
-use crate::flow_log_ground::{await_first, awaited, netpol, read, send, start, world};
+use crate::flow_log_ground::{await_first, awaited, firsts, netpol, read, send, start, world};
 use crate::world::{CALLER, NEAR, STRANGER};
-
-type Reader = fn(&str) -> Told;
 
 /// What a line tells, in words that all formats have: a flow's ends, direction, port, reason, policies and extent, or where
 /// packets were lost.
@@ -20,6 +18,9 @@ struct Told {
     count: u64,
     suppressed: u64,
 }
+
+/// How a line is read.
+type Reader = fn(&str) -> Told;
 
 /// The keys and values of a logfmt line.
 fn logfmt(line: &str) -> BTreeMap<String, String> {
@@ -149,7 +150,7 @@ fn every_format_tells_all() {
     }
 }
 
-fn check(format: &str, lines: &str, read_line: fn(&str) -> Told) {
+fn check(format: &str, lines: &str, read_line: Reader) {
     let told: Vec<Told> = lines.lines().map(read_line).collect();
     let ingress = [STRANGER, NEAR, "ingress", "4000", "no-rule", "conn/callees"];
     let egress = [
@@ -235,11 +236,7 @@ fn a_real_file_is_shown_and_filtered() {
     for (filter, expected) in rows {
         let arguments = [&["flows", &path, "-o", "json"], filter].concat();
         let lines = netpol(&lab, &arguments);
-        assert_eq!(
-            crate::flow_log_ground::firsts(&lines),
-            expected,
-            "{filter:?}"
-        );
+        assert_eq!(firsts(&lines), expected, "{filter:?}");
     }
     let summary = netpol(&lab, &["flows", &path, "-o", "summary"]);
     for (packets, words) in [

@@ -40,11 +40,13 @@ pub(crate) fn arguments(folder: &Path, more: &[&str]) -> Vec<String> {
     manifests(folder).into_iter().chain(more).collect()
 }
 
-/// Starts the agent of node-a, or another in its place, and waits until it is ready.
+/// Starts the agent of node-a, or another in its place, and waits until it is ready and tells what is dropped.
 pub(crate) fn start(lab: &mut Lab, folder: &Path, more: &[&str]) {
     lab.start_agent(NODE, &arguments(folder, more))
         .and_then(|()| lab.wait_ready(NODE))
         .unwrap_or_else(|error| panic!("{error}"));
+    let is_off = more.contains(&"--flow-log=off");
+    await_metric(lab, "netpol_flow_log_up", u64::from(!is_off));
 }
 
 /// The agent of node-a.

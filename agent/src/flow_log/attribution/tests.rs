@@ -387,6 +387,23 @@ fn contested_addresses_and_unreadable_packets() {
     assert_eq!(event.reason, Reason::Unknown);
 }
 
+/// Rules that drop by a pod's policies what is not from or to that pod are not ours, unless the address has just moved.
+#[test]
+fn a_chain_of_another_pod_is_a_mismatch() {
+    let mut world = World::new();
+    let db = pod("shop/db", "10.0.0.2");
+    let is_mismatch = |world: &World, to: &str| {
+        let sighting = world.syn(Direction::Ingress, &db, "10.0.0.9", to, 5432);
+        matches!(world.explain(&sighting).reason, Reason::Mismatch { .. })
+    };
+    assert!(!is_mismatch(&world, "10.0.0.2"));
+    assert!(is_mismatch(&world, "10.0.0.1"));
+    world.take(Event::Pod(pod("shop/db", "10.0.0.3")));
+    assert!(!is_mismatch(&world, "10.0.0.2") && !is_mismatch(&world, "10.0.0.3"));
+    world.settle();
+    assert!(is_mismatch(&world, "10.0.0.2") && !is_mismatch(&world, "10.0.0.3"));
+}
+
 #[test]
 fn addresses_move_with_pods_and_not_with_their_labels() {
     let mut world = World::new();
