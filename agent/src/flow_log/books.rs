@@ -67,7 +67,7 @@ impl Page {
     }
 }
 
-/// The accounts of one node.
+/// The accounts of one node, from when its table was made.
 #[derive(Debug, Default)]
 pub struct Books {
     counters: HashMap<String, Meter>,
@@ -85,12 +85,12 @@ pub struct Books {
     told: u64,
     /// Owed by accounts that have been closed.
     parting: u64,
-    opened: bool,
+    is_read: bool,
 }
 
 impl Books {
     /// Takes a reading of all counters, with the account of each, and what was received since the last reading, in parts
-    /// if it came so. Returns what each account was newly charged. What the first reading finds is from before this agent's time.
+    /// if it came so. Returns what each account was newly charged.
     ///
     /// `is_settled` says that of what the reading before counted the reader has by now received all that it ever will.
     pub fn read(
@@ -106,12 +106,12 @@ impl Books {
         let mut charges = BTreeMap::new();
         for (name, account, value) in counters {
             let added = self.counters.entry(name.clone()).or_default().read(*value);
-            if added > 0 && self.opened {
+            if added > 0 {
                 self.pages.entry(account.clone()).or_default().counted += added;
                 *charges.entry(account.clone()).or_default() += added;
             }
         }
-        self.opened = true;
+        self.is_read = true;
         for (account, added) in received {
             self.pages.entry(account.clone()).or_default().received += added;
         }
@@ -180,7 +180,7 @@ impl Books {
     }
 
     fn confirm(&mut self, claimed: u64) {
-        let lost = if self.opened {
+        let lost = if self.is_read {
             claimed.min(self.untold())
         } else {
             // The counters could never be read.

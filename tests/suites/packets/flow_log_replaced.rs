@@ -43,7 +43,8 @@ fn the_next_agent_takes_over() {
     });
     assert_eq!(metric(&lab, &next, UP), 0, "{}", next.log());
     assert_eq!(metric(&lab, agent(&lab), UP), 1, "the first has kept it");
-    // The table is the next one's by now: what it drops is told singly by nobody until that has the group.
+    send(&lab, STRANGER, NEAR, [5001]);
+    await_first(agent(&lab).flow_file(), 5001);
 
     // Both enforce. They write the same, one after the other, and neither may undo or hinder the other for long.
     let nobody = POLICIES.replace("role: caller", "role: nobody");
@@ -73,6 +74,10 @@ fn the_next_agent_takes_over() {
     });
     send(&lab, STRANGER, NEAR, [5002]);
     await_first(next.flow_file(), 5002);
+    assert!(
+        !next.flow_lines().contains("5001"),
+        "that was the first's to tell"
+    );
     let mismatches = metric(&lab, &next, "netpol_flow_log_mismatches_total");
     assert_eq!(mismatches, 0, "{}", next.flow_lines());
     put(&folder, &(objects() + &nobody));

@@ -24,15 +24,6 @@ fn read(books: &mut Books, counters: &[(&str, u64)], received: &[(&str, u64)]) -
 }
 
 #[test]
-fn what_was_there_before_is_nobodys_business() {
-    let mut books = Books::default();
-    assert!(read(&mut books, &[("a", 1000)], &[]).is_empty());
-    assert_eq!(read(&mut books, &[("a", 1010)], &[("a", 10)]), [10]);
-    books.settle();
-    assert_eq!(books.take_all_suppressed(), 0);
-}
-
-#[test]
 fn what_is_on_its_way_is_not_suppressed() {
     let mut books = Books::default();
     read(&mut books, &[], &[]);
