@@ -73,7 +73,11 @@ impl Encoder<'_> {
                 self.out.compare(Compare::Equal, &LOCAL.to_ne_bytes());
             }
             Match::Address(side, address) => self.address(*side, address),
-            Match::Protocol(protocol) => self.transport(number(*protocol)),
+            Match::Protocol(protocol) => {
+                // What a rule asks in so many words is asked, known or not.
+                self.transport = None;
+                self.transport(number(*protocol));
+            }
             Match::Port(protocol, ranges) => {
                 self.transport(number(*protocol));
                 self.port(FIRST_REGISTER);

@@ -30,9 +30,9 @@ fn sets_of_65_000_elements() {
     let ranges = (0..COUNT).map(|i| Element::Range(nth(i * 4), nth(i * 4 + 2)));
     let pairs = (0..COUNT).map(|i| Element::AddressPort(nth(i), 80));
     let sets = [
-        ("addresses", set(SetKey::Address(Family::V4), addresses)),
-        ("ranges", set(SetKey::Range(Family::V4), ranges)),
-        ("pairs", set(SetKey::AddressPort(Family::V4), pairs)),
+        ("singles", set(SetKey::Address(Family::V4), addresses)),
+        ("spans", set(SetKey::Range(Family::V4), ranges)),
+        ("twos", set(SetKey::AddressPort(Family::V4), pairs)),
     ];
     let target = Ident::fixed("target");
     let elements = (0..COUNT).map(|i| (nth(i), target.clone())).collect();
@@ -42,7 +42,7 @@ fn sets_of_65_000_elements() {
     };
     let ruleset = Ruleset {
         sets: sets.map(|(name, set)| (Ident::fixed(name), set)).into(),
-        maps: BTreeMap::from([(Ident::fixed("map"), map)]),
+        maps: BTreeMap::from([(Ident::fixed("goes"), map)]),
         chains: BTreeMap::from([(target, Chain::default())]),
     };
     let mut ways = BothWays::new();

@@ -97,7 +97,7 @@ fn as_json(netns: &Netns) -> Result<Vec<String>, LabError> {
                 fields.remove("handle");
             }
             // The kernel keeps them in an order of its own.
-            if let Some(elements) = object["elem"].as_array_mut() {
+            if let Some(Value::Array(elements)) = object.get_mut("elem") {
                 elements.sort_by_cached_key(ToString::to_string);
             }
             let name = if kind == "rule" {

@@ -1,12 +1,13 @@
 //! What is said when the kernel refuses, and that nothing is left of it.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::process::Command;
 
 use netpol_agent::dataplane::{DataplaneError, NetlinkError};
 use policy_compiler::ruleset::{
-    AddressMatch, Comment, Element, Family, Ident, Match, Operation, Rule, Ruleset, SetKey, Side,
-    Transaction, Verdict,
+    AddressMatch, Comment, Element, Family, Hook, Ident, Match, Operation, Rule, Ruleset, SetKey,
+    Side, Transaction, Verdict,
 };
 
 use super::Programmed;
@@ -43,6 +44,9 @@ fn ground() -> Vec<Operation> {
         Operation::AddChain(ident("target"), None),
         Operation::AddChain(ident("other"), None),
         Operation::AddChain(ident("chain"), None),
+        // Only what packets can reach is searched for circles.
+        Operation::AddChain(ident("base"), Some(Hook::Input)),
+        rule("base", Verdict::Jump(ident("chain"))),
         rule("chain", Verdict::Goto(ident("target"))),
         Operation::AddRule(ident("chain"), by_set),
         Operation::AddMapElements(ident("map"), vec![(address("10.0.0.1"), ident("target"))]),
@@ -228,18 +232,61 @@ fn the_table_is_seen_to_come_and_go() {
     assert!(text.contains("delete table inet netpol"), "{text}");
 }
 
-/// Who is not root may neither change nor read nftables.
+/// What a process that this test starts anew, with fewer privileges, is to find.
+const EXPECTED: &str = "NETPOL_TEST_EXPECTED";
+
+/// Runs the test of this name in a process of its own, started by `launcher`.
+fn in_other_process(launcher: &[&str], test: &str, expected: &str) {
+    let program = std::env::current_exe().expect("this program");
+    let output = Command::new(launcher[0])
+        .args(&launcher[1..])
+        .arg(program)
+        .args([test, "--exact", "--nocapture"])
+        .env(EXPECTED, expected)
+        .output()
+        .expect("started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{launcher:?}: {said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Elements of more bytes than go through a socket that is not privileged.
+fn many_elements() -> Transaction {
+    let limit = std::fs::read_to_string("/proc/sys/net/core/wmem_max").expect("a limit");
+    // The kernel doubles what is asked for; an element has 28 bytes.
+    let count = limit.trim().parse::<u128>().expect("a number") * 2 / 28 + 1;
+    let all = (0..count).map(|i| Element::Address(Ipv6Addr::from(i).into()));
+    let key = SetKey::Address(Family::V6);
+    Transaction::new(vec![
+        Operation::AddTable,
+        Operation::AddSet(ident("many"), key, Comment::new("")),
+        Operation::AddElements(ident("many"), all.collect()),
+    ])
+}
+
 #[test]
-fn without_the_capability_it_says_so() {
-    let netns = netpol_tests::lab::Netns::new("forbidden").expect("a namespace");
-    let outcome = netns.call(|| {
-        // A thread's own credentials: others keep theirs.
-        std::thread::spawn(|| {
-            let caps = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-            caps.len()
-        })
-        .join()
-        .is_ok()
-    });
-    assert!(outcome.expect("an answer"));
+fn with_fewer_privileges_it_says_what_is_missing() {
+    const TEST: &str = "netlink::refusals::with_fewer_privileges_it_says_what_is_missing";
+    let Ok(expected) = std::env::var(EXPECTED) else {
+        in_other_process(
+            &["setpriv", "--bounding-set=-net_admin"],
+            TEST,
+            "not allowed",
+        );
+        in_other_process(
+            &["unshare", "--user", "--map-root-user"],
+            TEST,
+            "does not fit",
+        );
+        return;
+    };
+    let mut programmed = Programmed::new("fewer").expect("a namespace");
+    let refused = programmed.commit(&many_elements());
+    let text = refused.expect_err(&expected).to_string();
+    assert!(text.contains(&expected), "{text}");
+    let is_permitted = programmed.commit(&Transaction::new(ground())).is_ok();
+    assert_eq!(is_permitted, expected != "not allowed");
 }

@@ -274,7 +274,7 @@ fn elements_come_and_go() {
             ],
             vec![
                 range("0.0.0.0", "0.0.0.0"),
-                range("255.255.255.0", "255.255.255.255"),
+                range("254.0.0.0", "254.255.255.255"),
             ],
         ),
         ("ranges6", vec![range("::", top)], vec![range("::", "::")]),
@@ -311,29 +311,26 @@ fn elements_come_and_go() {
     for (set, first, then) in rows {
         let set = ident(set);
         let put = |elements: &[Element]| {
-            Operation::AddElements(set.clone(), elements.iter().copied().collect())
+            let some = elements.iter().copied().collect();
+            (!elements.is_empty()).then(|| Operation::AddElements(set.clone(), some))
         };
         let take = |elements: &[Element]| {
-            Operation::DeleteElements(set.clone(), elements.iter().copied().collect())
+            let some = elements.iter().copied().collect();
+            (!elements.is_empty()).then(|| Operation::DeleteElements(set.clone(), some))
         };
+        let fresh = [
+            Operation::AddTable,
+            Operation::DeleteTable,
+            Operation::Load(ground()),
+        ];
+        let flush = Operation::FlushSet(set.clone());
         let (some, rest) = first.split_at(first.len().div_ceil(2));
-        let steps = [
-            vec![
-                Operation::AddTable,
-                Operation::DeleteTable,
-                Operation::Load(ground()),
-            ],
-            vec![put(&first)],
-            vec![take(some), put(&then)],
-            vec![put(some)]
-                .into_iter()
-                .filter(|_| then.is_empty())
-                .collect(),
-            vec![take(rest)]
-                .into_iter()
-                .filter(|_| !rest.is_empty())
-                .collect(),
-            vec![Operation::FlushSet(set.clone()), put(&first)],
+        let steps: [Vec<Operation>; 5] = [
+            fresh.into(),
+            put(&first).into_iter().collect(),
+            [take(some), put(&then)].into_iter().flatten().collect(),
+            take(rest).into_iter().collect(),
+            [Some(flush), put(&first)].into_iter().flatten().collect(),
         ];
         for (step, operations) in steps.into_iter().enumerate() {
             let committed = ways.commit(&Transaction::new(operations));
