@@ -285,7 +285,7 @@ fn elements_come_and_go() {
                 range("fd00::", "fd00::ff"),
                 range("ffff::", top),
             ],
-            vec![range("fd00::100", "fd00::1ff"), range(top, top)],
+            vec![range("fd00::100", "fd00::1ff"), range("fe80::", "fe80::")],
         ),
         (
             "addresses4",
