@@ -9,7 +9,7 @@ use std::future::Future;
 use policy_compiler::ruleset::Transaction;
 
 pub use memory::Memory;
-pub use netlink::{NetlinkDataplane, NetlinkError, same_attributes};
+pub use netlink::{NetlinkDataplane, NetlinkError, expressions, same_attributes};
 pub use nft::NftProcess;
 
 /// Something that commits transactions atomically: all of one, or nothing.

@@ -17,20 +17,18 @@ mod userdata;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use policy_compiler::ruleset::Transaction;
+use policy_compiler::ruleset::{Rule, Transaction};
 use tokio::task::spawn_blocking;
 
 pub use attribute::same_attributes;
 pub use error::NetlinkError;
 
 use super::{Dataplane, DataplaneError};
+use attribute::Writer;
 use batch::{Batch, Encoded};
 use error::reason;
+use rule::write_expressions;
 use transport::{Report, Transport};
-
-/// Bytes of a batch up to which the event loop waits for the kernel itself: that takes less than a millisecond, and
-/// another thread some tens of microseconds more. Larger ones are sent by another thread.
-const INLINE: usize = 64 << 10;
 
 /// Commits each transaction as one netlink batch, in the network namespace of the thread that opened it.
 #[derive(Debug)]
@@ -46,47 +44,50 @@ impl NetlinkDataplane {
         Ok(Self { transport })
     }
 
-    async fn send(&self, bytes: Vec<u8>, last: u32) -> (Vec<u8>, Result<Report, NetlinkError>) {
+    /// Does something with the socket on a thread that may wait. Small commits take no longer than waking that thread, but
+    /// any commit waits while another program's is under way, and that may take seconds.
+    async fn with_transport<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Transport) -> Result<T, NetlinkError> + Send + 'static,
+    ) -> Result<T, NetlinkError> {
         let transport = Arc::clone(&self.transport);
-        let commit = move |bytes: &[u8]| {
+        let task = spawn_blocking(move || {
             let mut transport = transport.lock().unwrap_or_else(PoisonError::into_inner);
-            transport.commit(bytes, last)
-        };
-        if bytes.len() <= INLINE {
-            let result = commit(&bytes);
-            return (bytes, result);
-        }
-        let elsewhere = spawn_blocking(move || {
-            let result = commit(&bytes);
-            (bytes, result)
+            work(&mut transport)
         });
         let is_unchanged = false;
-        let unknown = (Vec::new(), Err(NetlinkError::NoAnswer { is_unchanged }));
-        elsewhere.await.unwrap_or(unknown)
+        let unknown = Err(NetlinkError::NoAnswer { is_unchanged });
+        task.await.unwrap_or(unknown)
     }
 }
 
 impl Dataplane for NetlinkDataplane {
     async fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
-        if transaction.is_empty() {
+        let mut batch = Batch::encode(transaction)?;
+        if batch.count() == 0 {
             return Ok(());
         }
-        let mut batch = Batch::encode(transaction)?;
-        let (bytes, result) = self
-            .send(std::mem::take(&mut batch.bytes), batch.last)
-            .await;
+        let (bytes, last) = (std::mem::take(&mut batch.bytes), batch.last);
+        let commit = move |transport: &mut Transport| {
+            let report = transport.commit(&bytes, last)?;
+            Ok((bytes, report))
+        };
+        let (bytes, report) = self.with_transport(commit).await?;
         batch.bytes = bytes;
-        let report = result?;
         Ok(verdict(&batch, &report)?)
     }
 
     async fn has_table(&mut self) -> Result<bool, DataplaneError> {
-        let mut transport = self
-            .transport
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Ok(transport.has_table()?)
+        Ok(self.with_transport(Transport::has_table).await?)
     }
+}
+
+/// The expressions of a rule, as they are sent and as the kernel dumps them but for the names of sets that hold a list of
+/// ports: see [`same_attributes`].
+pub fn expressions(rule: &Rule) -> Option<Vec<u8>> {
+    let mut writer = Writer::default();
+    write_expressions(&mut writer, rule, 1);
+    writer.finish()
 }
 
 fn verdict(batch: &Encoded<'_>, report: &Report) -> Result<(), NetlinkError> {

@@ -89,11 +89,13 @@ impl Transport {
     fn try_commit(&mut self, bytes: &[u8], last: u32) -> Result<Report, NetlinkError> {
         self.send(bytes)?;
         let mut report = Report::default();
-        self.receive(|message| {
+        let is_all = self.receive(|message| {
             if let Some(answer) = message.answer() {
                 report.take(message.number, answer, message.number == last);
             }
         })?;
+        // An answer for the batch as a whole comes behind that for the last command, and may be what was lost.
+        report.is_complete &= is_all;
         Ok(report)
     }
 
@@ -168,7 +170,8 @@ impl Transport {
             if message.number == QUESTION {
                 take(message);
             }
-        })
+        })?;
+        Ok(())
     }
 
     /// The kernel has done all it is asked when this returns, and its answers wait.
@@ -192,8 +195,9 @@ impl Transport {
         }
     }
 
-    /// Reads all that waits. What was lost for want of room leaves the answers incomplete.
-    fn receive(&mut self, mut take: impl FnMut(Message<'_>)) -> Result<(), NetlinkError> {
+    /// Reads all that waits. Says whether that is all there was, or some was lost for want of room.
+    fn receive(&mut self, mut take: impl FnMut(Message<'_>)) -> Result<bool, NetlinkError> {
+        let mut is_all = true;
         loop {
             self.datagram.clear();
             match self
@@ -206,8 +210,9 @@ impl Transport {
                 }
                 Ok(_) => {}
                 Err(error) => match error.raw_os_error() {
-                    Some(libc::EAGAIN) => return Ok(()),
-                    Some(libc::EINTR | libc::ENOBUFS) => {}
+                    Some(libc::EAGAIN) => return Ok(is_all),
+                    Some(libc::EINTR) => {}
+                    Some(libc::ENOBUFS) => is_all = false,
                     _ => return Err(NetlinkError::socket(ANSWERS, error)),
                 },
             }

@@ -1,5 +1,6 @@
 //! Tables programmed by netlink: the kernel must hold what `nft` makes of the same transactions.
 
+mod dumped;
 mod large;
 mod refusals;
 mod rows;

@@ -215,6 +215,17 @@ fn many_refusals_are_counted_or_lost_but_never_success() {
     }
 }
 
+/// `nft` would not take this; there is nothing in it for the kernel.
+#[test]
+fn nothing_to_do_is_no_error() {
+    let mut programmed = Programmed::new("nothing").expect("a namespace");
+    let nothing = Operation::AddElements(ident("missing"), BTreeSet::new());
+    for operations in [vec![], vec![nothing]] {
+        let committed = programmed.commit(&Transaction::new(operations));
+        committed.expect("nothing to refuse");
+    }
+}
+
 #[test]
 fn the_table_is_seen_to_come_and_go() {
     let mut programmed = Programmed::new("table").expect("a namespace");

@@ -38,7 +38,7 @@ fn networks() -> Vec<IpNet> {
 }
 
 /// One of each condition, and of those with a choice several.
-fn conditions() -> Vec<Match> {
+pub(super) fn conditions() -> Vec<Match> {
     let mut all = vec![
         Match::Tracked,
         Match::NeighbourDiscovery,
@@ -78,7 +78,7 @@ fn conditions() -> Vec<Match> {
     all
 }
 
-fn verdicts() -> Vec<Verdict> {
+pub(super) fn verdicts() -> Vec<Verdict> {
     let point = |of| DropPoint {
         direction: Direction::Egress,
         of,
@@ -109,7 +109,7 @@ fn verdicts() -> Vec<Verdict> {
 }
 
 /// What the rows refer to.
-fn ground() -> Ruleset {
+pub(super) fn ground() -> Ruleset {
     let mut ruleset = Ruleset::default();
     for (family, digit) in FAMILIES {
         let kinds = [
@@ -133,19 +133,23 @@ fn ground() -> Ruleset {
     ruleset
 }
 
-/// Loads rules, each in a chain that says which row it is.
-fn check(ways: &mut BothWays, mut ruleset: Ruleset, rules: impl IntoIterator<Item = Rule>) {
-    for (row, rule) in rules.into_iter().enumerate() {
+/// Adds rules, each in a chain that says which row it is.
+pub(super) fn in_chains(mut ruleset: Ruleset, rules: &[Rule]) -> Ruleset {
+    for (row, rule) in rules.iter().enumerate() {
         let chain = Chain {
             hook: None,
-            rules: vec![rule],
+            rules: vec![rule.clone()],
         };
-        ruleset
-            .chains
-            .insert(ident(&format!("row-{row:04}")), chain);
+        let name = ident(&format!("row-{row:04}"));
+        ruleset.chains.insert(name, chain);
     }
-    let committed = ways.commit(&Transaction::replace(&ruleset));
-    if let Err(why) = committed.and_then(|()| ways.compare()) {
+    ruleset
+}
+
+fn check(ways: &mut BothWays, ruleset: Ruleset, rules: impl IntoIterator<Item = Rule>) {
+    let rules: Vec<Rule> = rules.into_iter().collect();
+    let transaction = Transaction::replace(&in_chains(ruleset, &rules));
+    if let Err(why) = ways.commit(&transaction).and_then(|()| ways.compare()) {
         panic!("{why}");
     }
 }
