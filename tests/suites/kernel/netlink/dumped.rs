@@ -3,30 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use netlink_sys::constants::NETLINK_NETFILTER;
-use netlink_sys::{Socket, SocketAddr};
 use netpol_agent::dataplane::{expressions, same_attributes};
 use policy_compiler::model::{PortRange, Protocol};
 use policy_compiler::ruleset::{Match, Rule, Transaction, Verdict};
 
 use super::Programmed;
+use super::raw::{RULES, dump};
 use super::rows::{conditions, ground, in_chains, verdicts};
-
-/// `NFT_MSG_GETRULE`, of all tables.
-const GET_RULES: [u8; 20] = {
-    let mut message = [0; 20];
-    message[0] = 20;
-    let kind = u16::from_be_bytes([10, 7]).to_ne_bytes();
-    (message[4], message[5]) = (kind[0], kind[1]);
-    // NLM_F_REQUEST, NLM_F_DUMP
-    let flags = 0x301_u16.to_ne_bytes();
-    (message[6], message[7]) = (flags[0], flags[1]);
-    // NFPROTO_INET
-    message[16] = 1;
-    message
-};
-/// `NLMSG_DONE`
-const DONE: u16 = 3;
 
 #[test]
 fn rules_are_dumped_as_they_were_sent() {
@@ -48,7 +31,10 @@ fn rules_are_dumped_as_they_were_sent() {
     let committed = programmed.commit(&Transaction::replace(&ruleset));
     committed.expect("committed");
 
-    let dumped = programmed.netns.call(dump).expect("a thread");
+    let dumped = programmed
+        .netns
+        .call(expressions_by_chain)
+        .expect("a thread");
     let dumped = dumped.expect("a dump");
     assert_eq!(dumped.len(), rules.len());
     for (number, rule) in rules.iter().enumerate() {
@@ -85,38 +71,12 @@ fn rules_are_dumped_as_they_were_sent() {
 }
 
 /// The expressions of the one rule of each chain.
-fn dump() -> io::Result<BTreeMap<String, Vec<u8>>> {
-    let mut socket = Socket::new(NETLINK_NETFILTER)?;
-    socket.bind_auto()?;
-    socket.send_to(&GET_RULES, &SocketAddr::new(0, 0), 0)?;
+fn expressions_by_chain() -> io::Result<BTreeMap<String, Vec<u8>>> {
     let mut rules = BTreeMap::new();
-    loop {
-        let (datagram, _) = socket.recv_from_full()?;
-        let mut rest = &datagram[..];
-        while rest.len() >= 20 {
-            let length = u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
-            if u16::from_ne_bytes([rest[4], rest[5]]) == DONE {
-                return Ok(rules);
-            }
-            let fields = fields(&rest[20..length]);
-            let chain = String::from_utf8_lossy(fields[&2])
-                .trim_end_matches('\0')
-                .to_owned();
-            rules.insert(chain, fields[&4].to_vec());
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
-        }
+    for mut rule in dump(RULES, &[])? {
+        let chain = String::from_utf8_lossy(&rule[&2]);
+        let chain = chain.trim_end_matches('\0').to_owned();
+        rules.insert(chain, rule.remove(&4).unwrap_or_default());
     }
-}
-
-fn fields(mut bytes: &[u8]) -> BTreeMap<u16, &[u8]> {
-    let mut fields = BTreeMap::new();
-    while bytes.len() >= 4 {
-        let length = usize::from(u16::from_ne_bytes([bytes[0], bytes[1]]));
-        fields.insert(
-            u16::from_ne_bytes([bytes[2], bytes[3]]) & 0x3fff,
-            &bytes[4..length],
-        );
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or(&[]);
-    }
-    fields
+    Ok(rules)
 }

@@ -2,6 +2,7 @@
 
 mod dumped;
 mod large;
+mod raw;
 mod refusals;
 mod rows;
 mod worlds;
@@ -71,7 +72,7 @@ impl BothWays {
     }
 
     pub(crate) fn compare(&self) -> Result<(), String> {
-        for list in [as_json, as_instructions] {
+        for list in [as_json, as_instructions, as_sets] {
             let list = |netns| list(netns).map_err(|error| error.to_string());
             let (script, netlink) = (list(&self.script)?, list(&self.netlink.netns)?);
             if script != netlink {
@@ -84,6 +85,12 @@ impl BothWays {
         }
         Ok(())
     }
+}
+
+/// What the kernel holds of sets and elements, byte by byte.
+fn as_sets(netns: &Netns) -> Result<Vec<String>, LabError> {
+    let dumped = netns.call(raw::sets)?;
+    Ok(dumped.unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// What `nft` understands of the table: objects in order of their kinds and names, rules in their own order.
