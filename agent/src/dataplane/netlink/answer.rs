@@ -97,3 +97,74 @@ impl Message<'_> {
         Some(answer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer to a request numbered 7, that ends with `attributes`.
+    fn message(flags: u16, code: i32, attributes: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(36 + attributes.len()).unwrap_or_default();
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend(ERROR.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend(7_u32.to_ne_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(code.to_ne_bytes());
+        // The header of the request: 20 bytes long, of which 4 follow unless the answer is capped.
+        bytes.extend(20_u32.to_ne_bytes());
+        bytes.extend([0; 12]);
+        bytes.extend(attributes);
+        bytes
+    }
+
+    #[test]
+    fn refusals_say_where_and_why() {
+        let mut attributes = vec![8, 0, 1, 0, b'w', b'h', b'y', 0];
+        attributes.extend([8, 0, 2, 0]);
+        attributes.extend(36_u32.to_ne_bytes());
+        let whole = [&[1, 2, 3, 4], &attributes[..]].concat();
+        let told = Answer {
+            errno: 2,
+            offset: Some(36),
+            text: Some("why".to_owned()),
+        };
+        let bare = |errno| Answer {
+            errno,
+            ..Answer::default()
+        };
+        let rows = [
+            (
+                message(CAPPED | HAS_ATTRIBUTES, -2, &attributes),
+                told.clone(),
+            ),
+            (message(HAS_ATTRIBUTES, -2, &whole), told),
+            (message(CAPPED, -2, &[]), bare(2)),
+            (message(CAPPED, 0, &[]), bare(0)),
+            (message(CAPPED, i32::MIN, &[]), bare(i32::MAX)),
+            (message(CAPPED | HAS_ATTRIBUTES, -2, &[9, 0, 1, 0]), bare(2)),
+        ];
+        for (bytes, expected) in rows {
+            let mut messages = Messages(&bytes);
+            let found = messages.next();
+            assert_eq!(found.map(|m| m.number), Some(7));
+            assert_eq!(found.and_then(|m| m.answer()), Some(expected), "{bytes:?}");
+            assert!(messages.next().is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_no_answer() {
+        let bytes = message(HAS_ATTRIBUTES, -2, &[]);
+        for length in 0..bytes.len() {
+            assert!(Messages(&bytes[..length]).next().is_none(), "{length}");
+            let mut short = bytes[..length].to_vec();
+            if length >= 16 {
+                let said = u32::try_from(length).unwrap_or_default();
+                short[..4].copy_from_slice(&said.to_ne_bytes());
+                let answer = Messages(&short).next().and_then(|m| m.answer());
+                assert!(answer.is_none_or(|a| a.errno == 2), "{length}");
+            }
+        }
+    }
+}

@@ -8,8 +8,8 @@ use policy_compiler::model::{PortRange, Protocol};
 use policy_compiler::ruleset::{Match, Rule, Transaction, Verdict};
 
 use super::Programmed;
+use super::ground::{conditions, ground, in_chains, verdicts};
 use super::raw::{RULES, dump};
-use super::rows::{conditions, ground, in_chains, verdicts};
 
 #[test]
 fn rules_are_dumped_as_they_were_sent() {

@@ -1,7 +1,9 @@
 //! Tables programmed by netlink: the kernel must hold what `nft` makes of the same transactions.
 
 mod dumped;
+mod ground;
 mod large;
+mod privileges;
 mod raw;
 mod refusals;
 mod rows;

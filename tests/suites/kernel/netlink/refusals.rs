@@ -1,8 +1,7 @@
 //! What is said when the kernel refuses, and that nothing is left of it.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
-use std::process::Command;
+use std::net::IpAddr;
 
 use netpol_agent::dataplane::{DataplaneError, NetlinkError};
 use policy_compiler::ruleset::{
@@ -11,14 +10,7 @@ use policy_compiler::ruleset::{
 };
 
 use super::Programmed;
-
-fn ident(name: &str) -> Ident {
-    Ident::fixed(name)
-}
-
-fn address(text: &str) -> IpAddr {
-    text.parse().expect("an address")
-}
+use super::ground::{address, ident};
 
 fn rule(chain: &str, verdict: Verdict) -> Operation {
     Operation::AddRule(ident(chain), Rule::new(vec![], verdict))
@@ -29,7 +21,7 @@ fn elements(elements: &[Element]) -> BTreeSet<Element> {
 }
 
 /// A table with a chain that is gone to, a set that is used and a map with an entry.
-fn ground() -> Vec<Operation> {
+pub(super) fn ground() -> Vec<Operation> {
     let of_set = AddressMatch::Set(Family::V4, ident("used"));
     let by_set = Rule::new(vec![Match::Address(Side::Source, of_set)], Verdict::Accept);
     let key = SetKey::Range(Family::V4);
@@ -53,29 +45,11 @@ fn ground() -> Vec<Operation> {
     ]
 }
 
-#[test]
-fn errors_name_the_command_and_leave_nothing_behind() {
-    let mut programmed = Programmed::new("refusals").expect("a namespace");
-    programmed
-        .commit(&Transaction::new(ground()))
-        .expect("committed");
-    let list = |programmed: &Programmed| {
-        let listing = programmed.netns.run(&["nft", "-a", "list", "ruleset"], "");
-        listing.expect("a listing")
-    };
-    let before = list(&programmed);
-    let inside = Element::Range(address("10.0.0.7"), address("10.0.0.9"));
-    let fine = Element::Range(address("192.0.2.0"), address("192.0.2.255"));
-    let many: Vec<(IpAddr, Ident)> = (0..5000_u32)
-        .map(|i| {
-            (
-                IpAddr::from((0x0a01_0000 + i).to_be_bytes()),
-                ident("target"),
-            )
-        })
-        .chain([(address("10.0.0.1"), ident("other"))])
-        .collect();
-    let rows = [
+/// What is refused, what is named for it (nothing if it is told of the batch as a whole), and why.
+type Row = (Operation, &'static str, &'static str);
+
+fn rules_and_chains() -> Vec<Row> {
+    vec![
         (
             rule("chain", Verdict::Jump(ident("missing"))),
             "add rule inet netpol chain jump missing",
@@ -114,6 +88,22 @@ fn errors_name_the_command_and_leave_nothing_behind() {
             "flush set inet netpol missing",
             "No such file",
         ),
+    ]
+}
+
+fn elements_and_sets() -> Vec<Row> {
+    let inside = Element::Range(address("10.0.0.7"), address("10.0.0.9"));
+    let fine = Element::Range(address("192.0.2.0"), address("192.0.2.255"));
+    let many: Vec<(IpAddr, Ident)> = (0..5000_u32)
+        .map(|i| {
+            (
+                IpAddr::from((0x0a01_0000 + i).to_be_bytes()),
+                ident("target"),
+            )
+        })
+        .chain([(address("10.0.0.1"), ident("other"))])
+        .collect();
+    vec![
         (
             Operation::AddElements(ident("missing"), elements(&[fine])),
             "add element inet netpol missing { 1 of them }",
@@ -164,8 +154,21 @@ fn errors_name_the_command_and_leave_nothing_behind() {
             "add set inet netpol used",
             "File exists",
         ),
-    ];
-    for (operation, command, why) in rows {
+    ]
+}
+
+#[test]
+fn errors_name_the_command_and_leave_nothing_behind() {
+    let mut programmed = Programmed::new("refusals").expect("a namespace");
+    programmed
+        .commit(&Transaction::new(ground()))
+        .expect("committed");
+    let list = |programmed: &Programmed| {
+        let listing = programmed.netns.run(&["nft", "-a", "list", "ruleset"], "");
+        listing.expect("a listing")
+    };
+    let before = list(&programmed);
+    for (operation, command, why) in [rules_and_chains(), elements_and_sets()].concat() {
         let shown = operation.to_string().chars().take(100).collect::<String>();
         let around = |name: &str| Operation::AddChain(ident(name), None);
         let operations = vec![around("first"), operation, around("last")];
@@ -241,72 +244,4 @@ fn the_table_is_seen_to_come_and_go() {
     let refused = programmed.commit(&Transaction::new(vec![Operation::DeleteTable]));
     let text = refused.expect_err("no table").to_string();
     assert!(text.contains("delete table inet netpol"), "{text}");
-}
-
-/// Tells a test that it was started anew, with fewer privileges.
-const CHILD: &str = "NETPOL_TEST_CHILD";
-
-/// Runs the test of this name in a process of its own, started by `launcher`.
-fn in_other_process(launcher: &[&str], test: &str) {
-    let program = std::env::current_exe().expect("this program");
-    let output = Command::new(launcher[0])
-        .args(&launcher[1..])
-        .arg(program)
-        .args([test, "--exact", "--nocapture"])
-        .env(CHILD, "1")
-        .output()
-        .expect("started");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{launcher:?}: {said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// Elements of more bytes than go through a socket that is not privileged.
-fn many_elements() -> Transaction {
-    let limit = std::fs::read_to_string("/proc/sys/net/core/wmem_max").expect("a limit");
-    // The kernel doubles what is asked for; an element has 28 bytes.
-    let count = limit.trim().parse::<u128>().expect("a number") * 2 / 28 + 1;
-    let all = (0..count).map(|i| Element::Address(Ipv6Addr::from(i).into()));
-    let key = SetKey::Address(Family::V6);
-    Transaction::new(vec![
-        Operation::AddTable,
-        Operation::AddSet(ident("many"), key, Comment::new("")),
-        Operation::AddElements(ident("many"), all.collect()),
-    ])
-}
-
-#[test]
-fn without_the_capability_it_says_so() {
-    const TEST: &str = "netlink::refusals::without_the_capability_it_says_so";
-    if std::env::var_os(CHILD).is_none() {
-        return in_other_process(&["setpriv", "--bounding-set=-net_admin"], TEST);
-    }
-    let mut programmed = Programmed::new("forbidden").expect("a namespace");
-    let refused = programmed.commit(&Transaction::new(ground()));
-    let text = refused.expect_err("it may not").to_string();
-    assert!(text.starts_with("not allowed to change nftables"), "{text}");
-    let refused = programmed.has_table().expect_err("it may not");
-    assert!(refused.to_string().starts_with("not allowed"), "{refused}");
-}
-
-/// Root only in a user namespace of its own cannot make the socket take more than anybody's.
-#[test]
-fn what_does_not_fit_through_the_socket_is_not_sent_in_parts() {
-    const TEST: &str =
-        "netlink::refusals::what_does_not_fit_through_the_socket_is_not_sent_in_parts";
-    if std::env::var_os(CHILD).is_none() {
-        return in_other_process(&["unshare", "--user", "--map-root-user"], TEST);
-    }
-    let mut programmed = Programmed::new("narrow").expect("a namespace");
-    programmed
-        .commit(&Transaction::new(ground()))
-        .expect("committed");
-    let refused = programmed.commit(&many_elements());
-    let text = refused.expect_err("too large").to_string();
-    assert!(text.contains("does not fit"), "{text}");
-    let listing = programmed.netns.run(&["nft", "list", "sets"], "");
-    assert!(!listing.expect("a listing").contains("many"));
 }
