@@ -72,12 +72,12 @@ pub(super) struct Agent {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9808")]
     listen: SocketAddr,
 
-    /// Write rules when nothing has changed for this long…
-    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = duration::parse)]
+    /// A change after a quiet time is written at once; of many in a row, when nothing has changed for this long…
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = duration::parse)]
     debounce: Duration,
 
     /// …but at the latest this long after a change
-    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = duration::parse)]
     max_delay: Duration,
 
     /// How the log on standard error looks

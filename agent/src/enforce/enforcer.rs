@@ -24,6 +24,8 @@ pub(super) struct Enforcer {
     progress: Progress,
     /// What is in the kernel is not known: it is from another run, or a change to it was refused, or it has gone.
     replace: bool,
+    /// The first change of those that are being committed.
+    since: Option<Instant>,
     pub(super) flow_log: FlowLog,
 }
 
@@ -58,6 +60,7 @@ impl Enforcer {
             telemetry,
             progress: Progress::Listing,
             replace: true,
+            since: None,
             flow_log,
         }
     }
@@ -130,7 +133,10 @@ impl Enforcer {
 
     /// What is to be committed now, if anything.
     pub(super) fn start(&mut self) -> Option<Transaction> {
-        self.schedule.started();
+        let now = Instant::now();
+        let since = self.schedule.started(now).unwrap_or(now);
+        // What a commit that failed was to bring is in the kernel only now.
+        self.since.get_or_insert(since);
         let counts = self.counts();
         self.telemetry.set_counts(counts);
         let change = self.compiler.take_transaction();
@@ -141,6 +147,7 @@ impl Enforcer {
         };
         self.flow_log.committing();
         if transaction.is_empty() {
+            self.since = None;
             self.flow_log.committed();
             return None;
         }
@@ -151,6 +158,9 @@ impl Enforcer {
         match result {
             Ok(()) => {
                 self.schedule.succeeded();
+                if let Some(since) = self.since.take() {
+                    self.telemetry.programmed(since.elapsed());
+                }
                 // Whoever sees that the agent is ready expects that drops are told.
                 self.flow_log.committed();
                 self.telemetry.committed(took);

@@ -19,7 +19,14 @@ use policy_compiler::decode::Kind;
 type Labels = [(&'static str, String); 1];
 
 /// From a small change on a small node to a full load of a big one.
-const COMMIT_SECONDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const COMMIT_SECONDS: [f64; 12] = [
+    0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+
+/// From one change on a quiet node to many at once, or a kernel that refuses.
+const PROGRAMMING_SECONDS: [f64; 12] = [
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
+];
 
 #[derive(Debug)]
 pub(super) struct Metrics {
@@ -29,6 +36,7 @@ pub(super) struct Metrics {
     isolated_pods: Gauge,
     commits: Family<Labels, Counter>,
     commit_seconds: Histogram,
+    programming_seconds: Histogram,
     last_commit: Gauge<f64, AtomicU64>,
     table_losses: Counter,
     source_failures: Family<Labels, Counter>,
@@ -45,6 +53,7 @@ impl Default for Metrics {
             isolated_pods: Gauge::default(),
             commits: Family::default(),
             commit_seconds: Histogram::new(COMMIT_SECONDS),
+            programming_seconds: Histogram::new(PROGRAMMING_SECONDS),
             last_commit: Gauge::default(),
             table_losses: Counter::default(),
             source_failures: Family::default(),
@@ -85,6 +94,12 @@ impl Metrics {
             "How long nftables took for a transaction",
             Unit::Seconds,
             self.commit_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "programming",
+            "How long it took from an event of the source until the kernel had what follows from it",
+            Unit::Seconds,
+            self.programming_seconds.clone(),
         );
         registry.register_with_unit(
             "last_commit_timestamp",
@@ -165,6 +180,10 @@ impl Metrics {
         self.last_commit.set(now.as_secs_f64());
     }
 
+    pub(super) fn programmed(&self, took: Duration) {
+        self.programming_seconds.observe(took.as_secs_f64());
+    }
+
     pub(super) fn commit_failed(&self, took: Duration) {
         self.commits.get_or_create(&result_label("failed")).inc();
         self.commit_seconds.observe(took.as_secs_f64());
@@ -202,6 +221,7 @@ mod tests {
             isolated_pods: 4,
         });
         metrics.committed(Duration::from_millis(30));
+        metrics.programmed(Duration::from_millis(32));
         metrics.commit_failed(Duration::from_millis(3));
         metrics.source_failed("pods");
         metrics.set_invalid(Kind::NetworkPolicy, 2);
@@ -215,6 +235,7 @@ mod tests {
             "netpol_commits_total{result=\"ok\"} 1",
             "netpol_commits_total{result=\"failed\"} 1",
             "netpol_commit_duration_seconds_count 2",
+            "netpol_programming_seconds_count 1",
             "netpol_faulty_manifests 1",
             "netpol_table_losses_total 1",
             "netpol_source_failures_total{kind=\"pods\"} 1",

@@ -73,6 +73,11 @@ impl Telemetry {
         self.shared.health.committed();
     }
 
+    /// How long it took from the first of some changes until the kernel had them.
+    pub fn programmed(&self, took: Duration) {
+        self.shared.metrics.programmed(took);
+    }
+
     /// The kernel refused the rules.
     pub fn commit_failed(&self, took: Duration, problem: &str) {
         self.shared.metrics.commit_failed(took);
