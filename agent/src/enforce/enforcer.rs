@@ -148,7 +148,7 @@ impl Enforcer {
         self.flow_log.committing();
         if transaction.is_empty() {
             self.since = None;
-            self.flow_log.committed();
+            self.flow_log.committed(false);
             return None;
         }
         Some(transaction)
@@ -162,7 +162,7 @@ impl Enforcer {
                     self.telemetry.programmed(since.elapsed());
                 }
                 // Whoever sees that the agent is ready expects that drops are told.
-                self.flow_log.committed();
+                self.flow_log.committed(self.replace);
                 self.telemetry.committed(took);
                 if std::mem::take(&mut self.replace) {
                     let isolated_pods = self.counts().isolated_pods;
