@@ -1,6 +1,7 @@
 //! Where rules go: the kernel's nftables, or memory.
 
 mod memory;
+mod netlink;
 mod nft;
 
 use std::future::Future;
@@ -8,6 +9,7 @@ use std::future::Future;
 use policy_compiler::ruleset::Transaction;
 
 pub use memory::Memory;
+pub use netlink::{NetlinkDataplane, NetlinkError, expressions, same_attributes};
 pub use nft::NftProcess;
 
 /// Something that commits transactions atomically: all of one, or nothing.
@@ -25,6 +27,9 @@ pub trait Dataplane {
 /// Why a transaction was not committed. Whatever was in the kernel before is still there.
 #[derive(Debug, thiserror::Error)]
 pub enum DataplaneError {
+    /// The kernel did not take it, by netlink.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
     /// There is no `nft` on this machine.
     #[error(
         "there is no `nft` program in {searched}: install the package nftables on the node, or in the image the agent \

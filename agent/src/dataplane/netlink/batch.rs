@@ -1,0 +1,211 @@
+//! All messages of one commit, and which command each of them is of.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use policy_compiler::ruleset::Transaction;
+
+use super::NetlinkError;
+use super::attribute::{Attributes, Writer};
+use super::command::{Command, commands, shortened};
+use super::operation::ELEMENTS;
+
+/// `NFNL_SUBSYS_NFTABLES`
+const NFTABLES: u8 = 10;
+/// `NFNL_MSG_BATCH_BEGIN`
+const BEGIN: u16 = 16;
+/// `NFNL_MSG_BATCH_END`
+const END: u16 = 17;
+
+/// `NLM_F_REQUEST`
+const REQUEST: u16 = 1;
+/// `NLM_F_ACK`
+const ACKNOWLEDGE: u16 = 4;
+
+/// `NFPROTO_INET`
+const INET: u8 = 1;
+
+/// Bytes of netlink's header.
+const HEADER: usize = 16;
+/// Bytes of netfilter's header behind it.
+const FAMILY_HEADER: usize = 4;
+
+/// A message's type: netfilter's subsystem and the message within it.
+pub(super) const fn message_type(message: u8) -> u16 {
+    u16::from_be_bytes([NFTABLES, message])
+}
+
+/// A request that is no part of a batch.
+pub(super) fn request(message: u8, sequence: u32, attributes: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut writer = Writer::default();
+    write_message(
+        &mut writer,
+        message_type(message),
+        REQUEST,
+        sequence,
+        INET,
+        0,
+        attributes,
+    );
+    writer.finish().unwrap_or_default()
+}
+
+fn write_message(
+    writer: &mut Writer,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    family: u8,
+    resource: u16,
+    attributes: impl FnOnce(&mut Writer),
+) {
+    let start = writer.len();
+    writer.raw(&[0; 4]);
+    writer.raw(&kind.to_ne_bytes());
+    writer.raw(&flags.to_ne_bytes());
+    writer.raw(&sequence.to_ne_bytes());
+    writer.raw(&[0; 4]);
+    let [high, low] = resource.to_be_bytes();
+    writer.raw(&[family, 0, high, low]);
+    attributes(writer);
+    writer.close_message(start);
+}
+
+/// A batch in the making.
+#[derive(Debug)]
+pub(super) struct Batch<'a> {
+    writer: Writer,
+    /// Where each message begins, and what it is of.
+    messages: Vec<(usize, Command<'a>)>,
+    sets: u32,
+}
+
+/// A batch to be sent.
+#[derive(Debug)]
+pub(super) struct Encoded<'a> {
+    pub(super) bytes: Vec<u8>,
+    /// The number of the last command, which the kernel acknowledges whatever becomes of it.
+    pub(super) last: u32,
+    messages: Vec<(usize, Command<'a>)>,
+}
+
+/// The number of the message that begins a batch; those of its commands follow.
+const FIRST: u32 = 1;
+
+impl<'a> Batch<'a> {
+    /// Writes a transaction as messages.
+    pub(super) fn encode(transaction: &'a Transaction) -> Result<Encoded<'a>, NetlinkError> {
+        let mut batch = Self {
+            writer: Writer::default(),
+            messages: Vec::new(),
+            sets: 0,
+        };
+        batch.edge(BEGIN, FIRST);
+        for operation in transaction.operations() {
+            commands(operation, |command| batch.command(command));
+        }
+        batch.finish()
+    }
+
+    fn finish(mut self) -> Result<Encoded<'a>, NetlinkError> {
+        let end = self.next_number();
+        self.edge(END, end);
+        let Some(mut bytes) = self.writer.finish() else {
+            return Err(NetlinkError::TooLong);
+        };
+        if let Some((start, _)) = self.messages.last() {
+            let flags = &mut bytes[start + 6..start + 8];
+            let old = u16::from_ne_bytes([flags[0], flags[1]]);
+            flags.copy_from_slice(&(old | ACKNOWLEDGE).to_ne_bytes());
+        }
+        Ok(Encoded {
+            bytes,
+            last: end.wrapping_sub(1),
+            messages: self.messages,
+        })
+    }
+
+    /// Appends one message.
+    pub(super) fn append(
+        &mut self,
+        kind: u8,
+        flags: u16,
+        command: Command<'a>,
+        attributes: impl FnOnce(&mut Writer),
+    ) {
+        let number = self.next_number();
+        self.messages.push((self.writer.len(), command));
+        let (kind, flags) = (message_type(kind), REQUEST | flags);
+        write_message(&mut self.writer, kind, flags, number, INET, 0, attributes);
+    }
+
+    /// A number for a set that is made, by which messages of this batch can name it.
+    pub(super) fn set_number(&mut self) -> u32 {
+        self.sets = self.sets.wrapping_add(1);
+        self.sets
+    }
+
+    fn edge(&mut self, kind: u16, number: u32) {
+        let resource = NFTABLES.into();
+        write_message(&mut self.writer, kind, REQUEST, number, 0, resource, |_| {});
+    }
+
+    fn next_number(&self) -> u32 {
+        let count = u32::try_from(self.messages.len()).unwrap_or(u32::MAX);
+        FIRST.wrapping_add(count).wrapping_add(1)
+    }
+}
+
+impl Encoded<'_> {
+    /// The command of a message by its number, with the element at `offset` within the message if it is of
+    /// elements. The message that begins the batch stands for all of it.
+    pub(super) fn describe(&self, number: u32, offset: Option<usize>) -> Option<String> {
+        let place = number.checked_sub(FIRST + 1)?;
+        let (start, command) = self.messages.get(place as usize)?;
+        let text = shortened(command);
+        let element = offset.and_then(|offset| self.element(*start, offset));
+        Some(match element {
+            Some(element) => format!("{text}, element {element}"),
+            None => text,
+        })
+    }
+
+    /// How many messages there are.
+    pub(super) fn count(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// The element whose attribute begins at `offset` in the message at `start`, if there is one.
+    fn element(&self, start: usize, offset: usize) -> Option<String> {
+        let message = self.bytes.get(start..)?;
+        let length = u32::from_ne_bytes(*message.first_chunk()?) as usize;
+        let attributes = message.get(HEADER + FAMILY_HEADER..length)?;
+        let list = Attributes(attributes)
+            .find(|attribute| attribute.kind == ELEMENTS && attribute.is_nested)?;
+        let at = message.get(offset..length)?;
+        let is_inside = list.value.as_ptr_range().contains(&at.as_ptr());
+        let element = Attributes(at).next().filter(|_| is_inside)?;
+        let mut parts = Attributes(element.value);
+        let key = parts.find(|part| part.kind == 1 && part.is_nested)?;
+        let value = Attributes(key.value).next()?.value;
+        element_text(value)
+    }
+}
+
+/// An address, a pair of address and port, or a port, as told by the length.
+fn element_text(key: &[u8]) -> Option<String> {
+    let (address, rest): (IpAddr, &[u8]) = match key.len() {
+        2 => return Some(u16::from_be_bytes([key[0], key[1]]).to_string()),
+        4 | 8 => {
+            let (address, rest) = key.split_first_chunk::<4>()?;
+            (Ipv4Addr::from(*address).into(), rest)
+        }
+        _ => {
+            let (address, rest) = key.split_first_chunk::<16>()?;
+            (Ipv6Addr::from(*address).into(), rest)
+        }
+    };
+    Some(match rest.first_chunk() {
+        Some(port) => format!("{address} . {}", u16::from_be_bytes(*port)),
+        None => address.to_string(),
+    })
+}

@@ -1,0 +1,109 @@
+//! The kernel's nftables, spoken to by netlink.
+//!
+//! A transaction is one batch: one datagram to the kernel, which commits all of it or nothing and has done so when the
+//! call returns. What is encoded is what `nft -f` makes of the transaction's text, so `nft list` shows one as the other.
+
+mod answer;
+mod attribute;
+mod batch;
+mod command;
+mod error;
+mod expression;
+mod operation;
+mod rule;
+mod set;
+mod transport;
+mod userdata;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use policy_compiler::ruleset::{Rule, Transaction};
+use tokio::task::spawn_blocking;
+
+pub use attribute::same_attributes;
+pub use error::NetlinkError;
+
+use super::{Dataplane, DataplaneError};
+use attribute::Writer;
+use batch::{Batch, Encoded};
+use error::reason;
+use rule::write_expressions;
+use transport::{Report, Transport};
+
+/// Commits each transaction as one netlink batch, in the network namespace of the thread that opened it.
+#[derive(Debug)]
+pub struct NetlinkDataplane {
+    /// A commit that is not waited for any more still holds it, and the next one waits.
+    transport: Arc<Mutex<Transport>>,
+}
+
+impl NetlinkDataplane {
+    /// Opens a socket; changes nothing.
+    pub fn open() -> Result<Self, NetlinkError> {
+        let transport = Arc::new(Mutex::new(Transport::open()?));
+        Ok(Self { transport })
+    }
+
+    /// Does something with the socket on a thread that may wait. Small commits take no longer than waking that thread, but
+    /// any commit waits while another program's is under way, and that may take seconds.
+    async fn with_transport<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Transport) -> Result<T, NetlinkError> + Send + 'static,
+    ) -> Result<T, NetlinkError> {
+        let transport = Arc::clone(&self.transport);
+        let task = spawn_blocking(move || {
+            let mut transport = transport.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut transport)
+        });
+        let is_unchanged = false;
+        let unknown = Err(NetlinkError::NoAnswer { is_unchanged });
+        task.await.unwrap_or(unknown)
+    }
+}
+
+impl Dataplane for NetlinkDataplane {
+    async fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+        let mut batch = Batch::encode(transaction)?;
+        if batch.count() == 0 {
+            return Ok(());
+        }
+        let (bytes, last) = (std::mem::take(&mut batch.bytes), batch.last);
+        let commit = move |transport: &mut Transport| {
+            let report = transport.commit(&bytes, last)?;
+            Ok((bytes, report))
+        };
+        let (bytes, report) = self.with_transport(commit).await?;
+        batch.bytes = bytes;
+        Ok(verdict(&batch, &report)?)
+    }
+
+    async fn has_table(&mut self) -> Result<bool, DataplaneError> {
+        Ok(self.with_transport(Transport::has_table).await?)
+    }
+}
+
+/// The expressions of a rule, as they are sent and as the kernel dumps them but for the names of sets that hold a list of
+/// ports: see [`same_attributes`].
+pub fn expressions(rule: &Rule) -> Option<Vec<u8>> {
+    let mut writer = Writer::default();
+    write_expressions(&mut writer, rule, 1);
+    writer.finish()
+}
+
+fn verdict(batch: &Encoded<'_>, report: &Report) -> Result<(), NetlinkError> {
+    let Some((number, answer)) = &report.refused else {
+        return Ok(());
+    };
+    Err(match batch.describe(*number, answer.offset) {
+        Some(command) => NetlinkError::Refused {
+            command,
+            reason: reason(answer.errno, answer.text.as_deref()),
+            errno: answer.errno,
+            others: report.others,
+        },
+        None => NetlinkError::BatchRefused {
+            commands: batch.count(),
+            source: std::io::Error::from_raw_os_error(answer.errno),
+        },
+    })
+}
