@@ -1,5 +1,6 @@
 //! Where rules go: the kernel's nftables, or memory.
 
+mod disturbance;
 mod memory;
 mod netlink;
 mod nft;
@@ -8,8 +9,9 @@ use std::future::Future;
 
 use policy_compiler::ruleset::Transaction;
 
+pub use disturbance::{Disturbance, Foreign, Part, Process};
 pub use memory::Memory;
-pub use netlink::{NetlinkDataplane, NetlinkError, expressions, same_attributes};
+pub use netlink::{NOTICES, NetlinkDataplane, NetlinkError, Watcher, expressions, same_attributes};
 pub use nft::NftProcess;
 
 /// Something that commits transactions atomically: all of one, or nothing.

@@ -10,7 +10,7 @@ use super::command::{Command, commands, shortened};
 use super::operation::ELEMENTS;
 
 /// `NFNL_SUBSYS_NFTABLES`
-const NFTABLES: u8 = 10;
+pub(super) const NFTABLES: u8 = 10;
 /// `NFNL_MSG_BATCH_BEGIN`
 const BEGIN: u16 = 16;
 /// `NFNL_MSG_BATCH_END`
@@ -22,7 +22,7 @@ const REQUEST: u16 = 1;
 const ACKNOWLEDGE: u16 = 4;
 
 /// `NFPROTO_INET`
-const INET: u8 = 1;
+pub(super) const INET: u8 = 1;
 
 /// Bytes of netlink's header.
 const HEADER: usize = 16;

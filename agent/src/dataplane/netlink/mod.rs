@@ -14,6 +14,7 @@ mod rule;
 mod set;
 mod transport;
 mod userdata;
+mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +23,7 @@ use tokio::task::spawn_blocking;
 
 pub use attribute::same_attributes;
 pub use error::NetlinkError;
+pub use watch::{NOTICES, Watcher};
 
 use super::{Dataplane, DataplaneError};
 use attribute::Writer;
@@ -35,13 +37,22 @@ use transport::{Report, Transport};
 pub struct NetlinkDataplane {
     /// A commit that is not waited for any more still holds it, and the next one waits.
     transport: Arc<Mutex<Transport>>,
+    /// The number of its socket.
+    port: u32,
 }
 
 impl NetlinkDataplane {
     /// Opens a socket; changes nothing.
     pub fn open() -> Result<Self, NetlinkError> {
-        let transport = Arc::new(Mutex::new(Transport::open()?));
-        Ok(Self { transport })
+        let (transport, port) = Transport::open()?;
+        let transport = Arc::new(Mutex::new(transport));
+        Ok(Self { transport, port })
+    }
+
+    /// The number that the kernel knows the socket by, in this network namespace. Notifications of its commits bear it.
+    #[must_use]
+    pub fn port(&self) -> u32 {
+        self.port
     }
 
     /// Does something with the socket on a thread that may wait. Small commits take no longer than waking that thread, but
