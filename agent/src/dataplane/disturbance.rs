@@ -74,6 +74,17 @@ impl Part {
 }
 
 impl Foreign {
+    /// One change of a part, by nobody knows whom.
+    #[must_use]
+    pub fn of(part: Part, is_gone: bool) -> Self {
+        let mut foreign = Self {
+            is_gone,
+            ..Self::default()
+        };
+        foreign.add(part);
+        foreign
+    }
+
     /// Counts a notification.
     pub fn add(&mut self, part: Part) {
         self.counts[part as usize] += 1;

@@ -63,7 +63,7 @@ impl Watcher {
             .map_err(|error| failed(error.into()))?;
         socket.add_membership(GROUP).map_err(failed)?;
         Ok(Self {
-            socket: AsyncFd::register(socket).map_err(failed)?,
+            socket: registered(socket).map_err(failed)?,
             datagram: Vec::with_capacity(DATAGRAM),
             notices: Notices::new(own.port()),
             due: None,
@@ -121,4 +121,13 @@ impl Watcher {
             Err(_would_block) => Ok(()),
         }
     }
+}
+
+/// A socket that the runtime wakes this task for.
+#[expect(
+    deprecated,
+    reason = "what replaces it is unsafe; a `Socket` owns its descriptor and shows no other, which is all that it asks for"
+)]
+fn registered(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    AsyncFd::new(socket)
 }
