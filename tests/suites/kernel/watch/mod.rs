@@ -33,8 +33,10 @@ impl Watched {
         let make = || -> Result<Self, LabError> {
             let netns = Netns::new(name)?;
             // Sockets belong to the namespace they were opened in; a runtime wakes whoever waits for them anywhere.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all();
-            let runtime = runtime.build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             let (dataplane, watcher, runtime) = netns.call(move || {
                 let dataplane = NetlinkDataplane::open().expect("a socket");
                 let entered = runtime.handle().clone();
