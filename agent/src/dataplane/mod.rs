@@ -1,16 +1,21 @@
 //! Where rules go: the kernel's nftables, or memory.
 
+mod disturbance;
 mod memory;
 mod netlink;
 mod nft;
+mod node;
 
 use std::future::Future;
 
+use nix::libc;
 use policy_compiler::ruleset::Transaction;
 
+pub use disturbance::{Disturbance, Foreign, Part, Process};
 pub use memory::Memory;
-pub use netlink::{NetlinkDataplane, NetlinkError, expressions, same_attributes};
+pub use netlink::{NOTICES, NetlinkDataplane, NetlinkError, Watcher, expressions, same_attributes};
 pub use nft::NftProcess;
+pub use node::NodeDataplane;
 
 /// Something that commits transactions atomically: all of one, or nothing.
 pub trait Dataplane {
@@ -22,6 +27,33 @@ pub trait Dataplane {
 
     /// Whether there is a table of netpol's at all.
     fn has_table(&mut self) -> impl Future<Output = Result<bool, DataplaneError>>;
+}
+
+impl DataplaneError {
+    /// Whether the kernel was asked and does not take what it was given, for whatever reason but the want of rights.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        let netlink = |error: &NetlinkError| {
+            matches!(
+                error,
+                NetlinkError::Refused { .. } | NetlinkError::BatchRefused { .. }
+            )
+        };
+        match self {
+            Self::Netlink(error) => netlink(error),
+            error => matches!(error, Self::Refused { .. }),
+        }
+    }
+
+    /// Whether something does not exist that was to be deleted or referred to.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Netlink(NetlinkError::Refused { errno, .. }) => *errno == libc::ENOENT,
+            Self::Refused { stderr, .. } => stderr.contains("No such file or directory"),
+            _ => false,
+        }
+    }
 }
 
 /// Why a transaction was not committed. Whatever was in the kernel before is still there.

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Counts;
 use super::drops::Drops;
 use super::gauge::gauge;
+use crate::dataplane::Part;
 use policy_compiler::decode::Kind;
 
 type Labels = [(&'static str, String); 1];
@@ -38,7 +39,7 @@ pub(super) struct Metrics {
     commit_seconds: Histogram,
     programming_seconds: Histogram,
     last_commit: Gauge<f64, AtomicU64>,
-    table_losses: Counter,
+    repairs: Family<Labels, Counter>,
     source_failures: Family<Labels, Counter>,
     faulty_manifests: Gauge,
     pub(super) drops: Drops,
@@ -55,7 +56,7 @@ impl Default for Metrics {
             commit_seconds: Histogram::new(COMMIT_SECONDS),
             programming_seconds: Histogram::new(PROGRAMMING_SECONDS),
             last_commit: Gauge::default(),
-            table_losses: Counter::default(),
+            repairs: Family::default(),
             source_failures: Family::default(),
             faulty_manifests: Gauge::default(),
             drops: Drops::default(),
@@ -108,9 +109,9 @@ impl Metrics {
             self.last_commit.clone(),
         );
         registry.register(
-            "table_losses",
-            "Times that another program had deleted table inet netpol",
-            self.table_losses.clone(),
+            "repairs",
+            "Times that table inet netpol was put right, by what another program had changed of it",
+            self.repairs.clone(),
         );
         registry.register(
             "faulty_manifests",
@@ -127,6 +128,9 @@ impl Metrics {
         for result in ["ok", "failed"] {
             drop(self.commits.get_or_create(&result_label(result)));
         }
+        for part in Part::ALL {
+            drop(self.repairs.get_or_create(&part_label(part)));
+        }
         for kind in Kind::ALL {
             self.set_invalid(kind, 0);
         }
@@ -139,8 +143,8 @@ impl Metrics {
             .inc();
     }
 
-    pub(super) fn table_lost(&self) {
-        self.table_losses.inc();
+    pub(super) fn repaired(&self, part: Part) {
+        self.repairs.get_or_create(&part_label(part)).inc();
     }
 
     pub(super) fn set_faulty_manifests(&self, count: usize) {
@@ -203,6 +207,10 @@ fn kind_label(kind: Kind) -> Labels {
     [("kind", kind.plural().to_owned())]
 }
 
+fn part_label(part: Part) -> Labels {
+    [("kind", part.name().to_owned())]
+}
+
 fn result_label(result: &str) -> Labels {
     [("result", result.to_owned())]
 }
@@ -226,7 +234,7 @@ mod tests {
         metrics.source_failed("pods");
         metrics.set_invalid(Kind::NetworkPolicy, 2);
         metrics.set_faulty_manifests(1);
-        metrics.table_lost();
+        metrics.repaired(Part::Chain);
         let text = metrics.render();
         for line in [
             "netpol_objects{kind=\"pods\"} 20",
@@ -237,7 +245,8 @@ mod tests {
             "netpol_commit_duration_seconds_count 2",
             "netpol_programming_seconds_count 1",
             "netpol_faulty_manifests 1",
-            "netpol_table_losses_total 1",
+            "netpol_repairs_total{kind=\"chain\"} 1",
+            "netpol_repairs_total{kind=\"table\"} 0",
             "netpol_source_failures_total{kind=\"pods\"} 1",
             concat!(
                 "netpol_build_info{version=\"",

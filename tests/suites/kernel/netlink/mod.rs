@@ -1,7 +1,7 @@
 //! Tables programmed by netlink: the kernel must hold what `nft` makes of the same transactions.
 
 mod dumped;
-mod ground;
+pub(crate) mod ground;
 mod large;
 mod privileges;
 mod raw;
