@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use policy_compiler::ruleset::Transaction;
+use policy_compiler::ruleset::{Ruleset, Transaction};
 
-use super::{Dataplane, DataplaneError};
+use super::{Dataplane, DataplaneError, Found};
 
 /// Keeps the scripts it is given; refuses as many as it was told to. Clones share their memory.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,7 @@ struct State {
     committed: Vec<String>,
     failures: VecDeque<String>,
     has_table: bool,
+    findings: VecDeque<Found>,
 }
 
 impl Memory {
@@ -34,6 +35,16 @@ impl Memory {
     /// Forgets the table, as if another program had deleted it.
     pub fn lose_table(&self) {
         self.state().has_table = false;
+    }
+
+    /// Puts a table there, as an agent before this one may have left it.
+    pub fn leave_table(&self) {
+        self.state().has_table = true;
+    }
+
+    /// Makes one more coming reading of the table find this. Otherwise a table is found to be as it should be.
+    pub fn find_next(&self, found: Found) {
+        self.state().findings.push_back(found);
     }
 
     /// The scripts of all commits so far, the refused ones too.
@@ -65,5 +76,14 @@ impl Dataplane for Memory {
 
     async fn has_table(&mut self) -> Result<bool, DataplaneError> {
         Ok(self.state().has_table)
+    }
+
+    async fn read(&mut self, _wanted: &Ruleset) -> Result<Found, DataplaneError> {
+        let mut state = self.state();
+        Ok(match (state.has_table, state.findings.pop_front()) {
+            (_, Some(found)) => found,
+            (true, None) => Found::Same,
+            (false, None) => Found::Nothing,
+        })
     }
 }

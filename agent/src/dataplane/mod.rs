@@ -9,7 +9,7 @@ mod node;
 use std::future::Future;
 
 use nix::libc;
-use policy_compiler::ruleset::Transaction;
+use policy_compiler::ruleset::{Ruleset, Transaction};
 
 pub use disturbance::{Disturbance, Foreign, Part, Process};
 pub use memory::Memory;
@@ -27,6 +27,37 @@ pub trait Dataplane {
 
     /// Whether there is a table of netpol's at all.
     fn has_table(&mut self) -> impl Future<Output = Result<bool, DataplaneError>>;
+
+    /// Compares what the table holds with what it should hold. Where that cannot be done, any table differs and is to be
+    /// replaced.
+    fn read(&mut self, wanted: &Ruleset) -> impl Future<Output = Result<Found, DataplaneError>> {
+        async {
+            Ok(if self.has_table().await? {
+                Found::Differs {
+                    repair: Transaction::replace(wanted),
+                    differences: vec!["what the table holds is not known".to_owned()],
+                }
+            } else {
+                Found::Nothing
+            })
+        }
+    }
+}
+
+/// What the table was found to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// There is no table.
+    Nothing,
+    /// Exactly what it should.
+    Same,
+    /// Something else.
+    Differs {
+        /// What makes it what it should be. It changes only what differs, or replaces the table where that cannot be.
+        repair: Transaction,
+        /// What differs, in words for people: as much as they may want to read.
+        differences: Vec<String>,
+    },
 }
 
 impl DataplaneError {

@@ -1,10 +1,11 @@
 //! The node's kernel, by either way there is to it.
 
 use futures::stream::{BoxStream, StreamExt, unfold};
-use policy_compiler::ruleset::Transaction;
+use policy_compiler::ruleset::{Ruleset, Transaction};
 
 use super::{
-    Dataplane, DataplaneError, Disturbance, NetlinkDataplane, NetlinkError, NftProcess, Watcher,
+    Dataplane, DataplaneError, Disturbance, Found, NetlinkDataplane, NetlinkError, NftProcess,
+    Watcher,
 };
 
 /// The kernel's nftables, in the network namespace of the thread that opened it.
@@ -60,6 +61,13 @@ impl Dataplane for NodeDataplane {
         match self {
             Self::Netlink(netlink) => netlink.has_table().await,
             Self::Nft(nft) => nft.has_table().await,
+        }
+    }
+
+    async fn read(&mut self, wanted: &Ruleset) -> Result<Found, DataplaneError> {
+        match self {
+            Self::Netlink(netlink) => netlink.read(wanted).await,
+            Self::Nft(nft) => nft.read(wanted).await,
         }
     }
 }

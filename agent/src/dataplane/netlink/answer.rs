@@ -4,6 +4,10 @@ use super::attribute::Attributes;
 
 /// `NLMSG_ERROR`, also for success.
 const ERROR: u16 = 2;
+/// `NLMSG_DONE`
+const DONE: u16 = 3;
+/// `NLM_F_DUMP_INTR`
+const TORN: u16 = 0x10;
 /// `NLM_F_CAPPED`
 const CAPPED: u16 = 0x100;
 /// `NLM_F_ACK_TLVS`
@@ -16,6 +20,8 @@ const OFFSET: u16 = 2;
 
 /// Bytes of netlink's header.
 const HEADER: usize = 16;
+/// Bytes of netfilter's header behind it.
+const FAMILY_HEADER: usize = 4;
 
 /// One message from the kernel.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +68,28 @@ pub(super) struct Answer {
     pub(super) text: Option<String>,
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
+    /// The attributes of an object that is told of.
+    pub(super) fn attributes(&self) -> Attributes<'a> {
+        Attributes(self.payload.get(FAMILY_HEADER..).unwrap_or(&[]))
+    }
+
+    /// Whether what is dumped was changed meanwhile.
+    pub(super) fn is_torn(&self) -> bool {
+        self.kind != ERROR && self.flags & TORN != 0
+    }
+
+    /// How a dump ended, if this is its end: 0, or the number of an error.
+    pub(super) fn end(&self) -> Option<i32> {
+        match self.kind {
+            DONE => {
+                let code = self.payload.first_chunk().copied();
+                Some(code.map_or(0, i32::from_ne_bytes).saturating_neg())
+            }
+            _ => self.answer().map(|answer| answer.errno),
+        }
+    }
+
     /// The answer, if this is one.
     pub(super) fn answer(&self) -> Option<Answer> {
         if self.kind != ERROR {

@@ -95,6 +95,21 @@ pub(super) struct Attribute<'a> {
     pub(super) value: &'a [u8],
 }
 
+impl<'a> Attribute<'a> {
+    /// A big-endian number; 0 if it is none.
+    pub(super) fn number(&self) -> u32 {
+        self.value
+            .first_chunk()
+            .map_or(0, |b| u32::from_be_bytes(*b))
+    }
+
+    /// Text without the zero byte that ends it.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        let text = self.value.split(|byte| *byte == 0).next()?;
+        std::str::from_utf8(text).ok()
+    }
+}
+
 /// Reads attributes. What does not look like one ends them.
 #[derive(Clone, Debug)]
 pub(super) struct Attributes<'a>(pub(super) &'a [u8]);
@@ -120,6 +135,12 @@ impl<'a> Iterator for Attributes<'a> {
 /// attributes of one kind, which make a list. Only requests mark what is nested, so they lead.
 #[must_use]
 pub fn same_attributes(encoded: &[u8], dumped: &[u8]) -> bool {
+    let kinds = |bytes| Attributes(bytes).map(|attribute| attribute.kind);
+    // Mostly they are in the same order, which is all the same for lists and costs no memory.
+    if kinds(encoded).eq(kinds(dumped)) {
+        let mut pairs = Attributes(encoded).zip(Attributes(dumped));
+        return pairs.all(|(ours, theirs)| same_values(ours, theirs));
+    }
     let (encoded, dumped) = (by_kind(encoded), by_kind(dumped));
     encoded.len() == dumped.len()
         && encoded
@@ -128,14 +149,19 @@ pub fn same_attributes(encoded: &[u8], dumped: &[u8]) -> bool {
             .all(|((kind, ours), (other, theirs))| {
                 kind == other
                     && ours.len() == theirs.len()
-                    && ours.iter().zip(theirs).all(|(ours, theirs)| {
-                        if ours.is_nested {
-                            same_attributes(ours.value, theirs.value)
-                        } else {
-                            ours.value == theirs.value
-                        }
-                    })
+                    && ours
+                        .iter()
+                        .zip(theirs)
+                        .all(|(ours, theirs)| same_values(*ours, *theirs))
             })
+}
+
+fn same_values(ours: Attribute<'_>, theirs: Attribute<'_>) -> bool {
+    if ours.is_nested {
+        same_attributes(ours.value, theirs.value)
+    } else {
+        ours.value == theirs.value
+    }
 }
 
 fn by_kind(bytes: &[u8]) -> BTreeMap<u16, Vec<Attribute<'_>>> {

@@ -18,6 +18,8 @@ const END: u16 = 17;
 
 /// `NLM_F_REQUEST`
 const REQUEST: u16 = 1;
+/// `NLM_F_DUMP`
+const DUMP: u16 = 0x300;
 /// `NLM_F_ACK`
 const ACKNOWLEDGE: u16 = 4;
 
@@ -36,16 +38,27 @@ pub(super) const fn message_type(message: u8) -> u16 {
 
 /// A request that is no part of a batch.
 pub(super) fn request(message: u8, sequence: u32, attributes: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    question(message, REQUEST, sequence, attributes)
+}
+
+/// A request for all objects of a kind.
+pub(super) fn dump_request(
+    message: u8,
+    sequence: u32,
+    attributes: impl FnOnce(&mut Writer),
+) -> Vec<u8> {
+    question(message, REQUEST | DUMP, sequence, attributes)
+}
+
+fn question(
+    message: u8,
+    flags: u16,
+    sequence: u32,
+    attributes: impl FnOnce(&mut Writer),
+) -> Vec<u8> {
     let mut writer = Writer::default();
-    write_message(
-        &mut writer,
-        message_type(message),
-        REQUEST,
-        sequence,
-        INET,
-        0,
-        attributes,
-    );
+    let kind = message_type(message);
+    write_message(&mut writer, kind, flags, sequence, INET, 0, attributes);
     writer.finish().unwrap_or_default()
 }
 
@@ -198,7 +211,7 @@ impl Encoded<'_> {
 }
 
 /// An address, a pair of address and port, or a port, as told by the length.
-fn element_text(key: &[u8]) -> Option<String> {
+pub(super) fn element_text(key: &[u8]) -> Option<String> {
     let (address, rest): (IpAddr, &[u8]) = match key.len() {
         2 => return Some(u16::from_be_bytes([key[0], key[1]]).to_string()),
         4 | 8 => {

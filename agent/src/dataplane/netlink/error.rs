@@ -70,6 +70,15 @@ pub enum NetlinkError {
         "a rule has more conditions than the 64 KiB that nftables can carry; find it with `netpol compile`"
     )]
     TooLong,
+    /// The table did not hold still.
+    #[error(
+        "nftables was changed each of {attempts} times that the table was read; is another program changing it all the \
+         time? See `nft monitor`"
+    )]
+    Restless {
+        /// How often it was read.
+        attempts: u32,
+    },
     /// The kernel did not say what became of the batch.
     #[error(
         "the kernel's answer to a change was lost{}",

@@ -6,9 +6,9 @@ use super::attribute::Writer;
 pub(super) const ITEM: u16 = 1;
 
 /// `NFTA_DATA_VALUE`
-const VALUE: u16 = 1;
+pub(super) const VALUE: u16 = 1;
 /// `NFTA_DATA_VERDICT`
-const VERDICT: u16 = 2;
+pub(super) const VERDICT: u16 = 2;
 
 /// `NFT_REG_VERDICT`
 const VERDICT_REGISTER: u32 = 0;
@@ -190,14 +190,17 @@ impl Expressions<'_> {
     }
 }
 
+/// `NFT_GOTO`
+pub(super) const GOTO: i32 = -4;
+
 /// A verdict as the value of a rule or of a map's element.
 pub(super) fn verdict_data(writer: &mut Writer, kind: u16, target: Target<'_>) {
-    // NF_DROP and NF_ACCEPT; NFT_JUMP and NFT_GOTO are negative.
+    // NF_DROP and NF_ACCEPT; NFT_JUMP is negative, too.
     let (code, chain) = match target {
         Target::Drop => (0, None),
         Target::Accept => (1, None),
         Target::Jump(chain) => (-3_i32, Some(chain)),
-        Target::Goto(chain) => (-4, Some(chain)),
+        Target::Goto(chain) => (GOTO, Some(chain)),
     };
     writer.nest(kind, |w| {
         w.nest(VERDICT, |w| {

@@ -10,6 +10,7 @@ mod command;
 mod error;
 mod expression;
 mod operation;
+mod read;
 mod rule;
 mod set;
 mod transport;
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use policy_compiler::model::Direction;
 use policy_compiler::ruleset::{
-    DropLog, DropOf, DropPoint, Ident, Operation, Rule, Transaction, Verdict,
+    DropLog, DropOf, DropPoint, Ident, Operation, Rule, Ruleset, Transaction, Verdict,
 };
 use tokio::task::spawn_blocking;
 
@@ -28,11 +29,11 @@ pub use attribute::same_attributes;
 pub use error::NetlinkError;
 pub use watch::{NOTICES, Watcher};
 
-use super::{Dataplane, DataplaneError};
+use super::{Dataplane, DataplaneError, Found};
 use attribute::Writer;
 use batch::{Batch, Encoded};
 use error::reason;
-use rule::write_expressions;
+use rule::{Lists, write_expressions};
 use transport::{Report, Transport};
 
 /// Commits each transaction as one netlink batch, in the network namespace of the thread that opened it.
@@ -119,13 +120,18 @@ impl Dataplane for NetlinkDataplane {
     async fn has_table(&mut self) -> Result<bool, DataplaneError> {
         Ok(self.with_transport(Transport::has_table).await?)
     }
+
+    async fn read(&mut self, wanted: &Ruleset) -> Result<Found, DataplaneError> {
+        let image = self.with_transport(read::image).await?;
+        Ok(image.map_or(Found::Nothing, |image| read::compare(&image, wanted)))
+    }
 }
 
 /// The expressions of a rule, as they are sent and as the kernel dumps them but for the names of sets that hold a list of
 /// ports: see [`same_attributes`].
 pub fn expressions(rule: &Rule) -> Option<Vec<u8>> {
     let mut writer = Writer::default();
-    write_expressions(&mut writer, rule, 1);
+    write_expressions(&mut writer, rule, Lists::Numbered(1));
     writer.finish()
 }
 

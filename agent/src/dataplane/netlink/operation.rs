@@ -5,7 +5,7 @@ use policy_compiler::ruleset::{Element, Hook, Ident, Rule, TABLE};
 use super::attribute::Writer;
 use super::batch::Batch;
 use super::command::Command;
-use super::rule::{port_lists, write_expressions};
+use super::rule::{Lists, port_lists, write_expressions};
 use super::set::{
     ANONYMOUS, has_intervals, write_element, write_entry, write_map, write_nothing_from_zero,
     write_port, write_ports, write_set,
@@ -20,29 +20,36 @@ pub(super) const NEW_TABLE: u8 = 0;
 pub(super) const GET_TABLE: u8 = 1;
 pub(super) const DELETE_TABLE: u8 = 2;
 pub(super) const NEW_CHAIN: u8 = 3;
+pub(super) const GET_CHAINS: u8 = 4;
 pub(super) const DELETE_CHAIN: u8 = 5;
 pub(super) const NEW_RULE: u8 = 6;
+pub(super) const GET_RULES: u8 = 7;
 pub(super) const DELETE_RULE: u8 = 8;
 pub(super) const NEW_SET: u8 = 9;
+pub(super) const GET_SETS: u8 = 10;
 pub(super) const DELETE_SET: u8 = 11;
 pub(super) const NEW_ELEMENTS: u8 = 12;
+pub(super) const GET_ELEMENTS: u8 = 13;
 pub(super) const DELETE_ELEMENTS: u8 = 14;
 pub(super) const NEW_GENERATION: u8 = 15;
 pub(super) const GET_GENERATION: u8 = 16;
-const NEW_OBJECT: u8 = 18;
+pub(super) const NEW_OBJECT: u8 = 18;
+pub(super) const GET_OBJECTS: u8 = 19;
 const DELETE_OBJECT: u8 = 20;
+pub(super) const NEW_FLOW_TABLE: u8 = 22;
+pub(super) const GET_FLOW_TABLES: u8 = 23;
 
 // What follows the table's name (1) in most messages.
 pub(super) const IN_TABLE: u16 = 1;
-const NAME: u16 = 2;
-const CHAIN_NAME: u16 = 3;
-const CHAIN_HOOK: u16 = 4;
-const CHAIN_POLICY: u16 = 5;
-const CHAIN_TYPE: u16 = 7;
-const RULE_CHAIN: u16 = 2;
-const RULE_EXPRESSIONS: u16 = 4;
-const RULE_USERDATA: u16 = 7;
-const OBJECT_TYPE: u16 = 3;
+pub(super) const NAME: u16 = 2;
+pub(super) const CHAIN_NAME: u16 = 3;
+pub(super) const CHAIN_HOOK: u16 = 4;
+pub(super) const CHAIN_POLICY: u16 = 5;
+pub(super) const CHAIN_TYPE: u16 = 7;
+pub(super) const RULE_CHAIN: u16 = 2;
+pub(super) const RULE_EXPRESSIONS: u16 = 4;
+pub(super) const RULE_USERDATA: u16 = 7;
+pub(super) const OBJECT_TYPE: u16 = 3;
 const OBJECT_DATA: u16 = 4;
 pub(super) const ELEMENTS: u16 = 3;
 const ELEMENTS_SET_NUMBER: u16 = 4;
@@ -157,7 +164,8 @@ impl<'a> Batch<'a> {
         self.message(NEW_RULE, APPEND, command, |w| {
             w.text(RULE_CHAIN, chain.as_str());
             w.nest(RULE_EXPRESSIONS, |w| {
-                write_expressions(w, rule, first_list.unwrap_or_default());
+                let lists = Lists::Numbered(first_list.unwrap_or_default());
+                write_expressions(w, rule, lists);
             });
             if let Some(comment) = &rule.comment {
                 w.put(RULE_USERDATA, Userdata::of_rule(comment).bytes());
@@ -230,17 +238,24 @@ fn write_counter(writer: &mut Writer, name: &Ident) {
 fn write_chain(writer: &mut Writer, name: &Ident, hook: Option<Hook>) {
     writer.text(CHAIN_NAME, name.as_str());
     let Some(hook) = hook else { return };
-    // NF_INET_LOCAL_IN, NF_INET_FORWARD, NF_INET_LOCAL_OUT
-    let number = match hook {
+    writer.text(CHAIN_TYPE, FILTER);
+    writer.be32(CHAIN_POLICY, ACCEPT);
+    writer.nest(CHAIN_HOOK, |w| {
+        w.be32(1, hook_number(hook));
+        w.put(2, &hook.priority().to_be_bytes());
+    });
+}
+
+/// The only type of base chains.
+pub(super) const FILTER: &str = "filter";
+/// `NF_ACCEPT`, the only policy.
+pub(super) const ACCEPT: u32 = 1;
+
+/// `NF_INET_LOCAL_IN`, `NF_INET_FORWARD` or `NF_INET_LOCAL_OUT`
+pub(super) fn hook_number(hook: Hook) -> u32 {
+    match hook {
         Hook::Input => 1,
         Hook::Forward(_) => 2,
         Hook::Output(_) => 3,
-    };
-    writer.text(CHAIN_TYPE, "filter");
-    // NF_ACCEPT
-    writer.be32(CHAIN_POLICY, 1);
-    writer.nest(CHAIN_HOOK, |w| {
-        w.be32(1, number);
-        w.put(2, &hook.priority().to_be_bytes());
-    });
+    }
 }

@@ -36,13 +36,22 @@ pub(super) fn port_lists(rule: &Rule) -> impl Iterator<Item = (Protocol, &[PortR
     })
 }
 
-/// Writes a rule's expressions. `first_list` is the number of the set of its first list of ports; the others follow.
-pub(super) fn write_expressions(writer: &mut Writer, rule: &Rule, first_list: u32) {
+/// How the sets of a rule's lists of ports are called.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lists<'a> {
+    /// By their numbers in the batch, from this on.
+    Numbered(u32),
+    /// By the names that the kernel has given them.
+    Named(&'a [&'a str]),
+}
+
+/// Writes a rule's expressions.
+pub(super) fn write_expressions(writer: &mut Writer, rule: &Rule, lists: Lists<'_>) {
     let mut encoder = Encoder {
         out: Expressions(writer),
         network: None,
         transport: None,
-        list: first_list,
+        lists,
     };
     for condition in &rule.matches {
         encoder.condition(condition);
@@ -55,7 +64,8 @@ struct Encoder<'a> {
     /// What the packet is known to be from here on: its headers can be read.
     network: Option<Family>,
     transport: Option<u8>,
-    list: u32,
+    /// Those of the lists to come.
+    lists: Lists<'a>,
 }
 
 impl Encoder<'_> {
@@ -218,10 +228,17 @@ impl Encoder<'_> {
                 self.out
                     .compare(Compare::AtMost, &range.last().to_be_bytes());
             }
-            _ => {
-                self.out.lookup(ANONYMOUS, Some(self.list));
-                self.list = self.list.wrapping_add(1);
-            }
+            _ => match &mut self.lists {
+                Lists::Numbered(number) => {
+                    self.out.lookup(ANONYMOUS, Some(*number));
+                    *number = number.wrapping_add(1);
+                }
+                Lists::Named(names) => {
+                    let (name, rest) = names.split_first().unwrap_or((&ANONYMOUS, &[]));
+                    self.out.lookup(name, None);
+                    *names = rest;
+                }
+            },
         }
     }
 }

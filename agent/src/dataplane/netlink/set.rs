@@ -13,59 +13,63 @@ use super::userdata::Userdata;
 pub(super) const ANONYMOUS: &str = "__set%d";
 
 // Flags of sets.
-const IS_ANONYMOUS: u32 = 1;
-const IS_CONSTANT: u32 = 2;
-const HAS_INTERVALS: u32 = 4;
-const IS_MAP: u32 = 8;
+pub(super) const IS_ANONYMOUS: u32 = 1;
+pub(super) const IS_CONSTANT: u32 = 2;
+pub(super) const HAS_INTERVALS: u32 = 4;
+pub(super) const IS_MAP: u32 = 8;
 
 /// `NFT_DATA_VERDICT`, the type of a map's values.
-const VERDICTS: u32 = 0xffff_ff00;
+pub(super) const VERDICTS: u32 = 0xffff_ff00;
 
 /// `inet_service`, as `nft` numbers its types.
-const PORT: u32 = 13;
+pub(super) const PORT: u32 = 13;
 /// A concatenation's type is made of its parts', 6 bits each.
 const PART: u32 = 6;
 
 // Attributes of sets.
-const FLAGS: u16 = 3;
-const KEY_TYPE: u16 = 4;
-const KEY_LENGTH: u16 = 5;
-const DATA_TYPE: u16 = 6;
+pub(super) const FLAGS: u16 = 3;
+pub(super) const KEY_TYPE: u16 = 4;
+pub(super) const KEY_LENGTH: u16 = 5;
+pub(super) const DATA_TYPE: u16 = 6;
 const DATA_LENGTH: u16 = 7;
-const DESCRIPTION: u16 = 9;
+pub(super) const DESCRIPTION: u16 = 9;
 const NUMBER: u16 = 10;
-const USERDATA: u16 = 13;
+pub(super) const USERDATA: u16 = 13;
 
 // Attributes of elements.
-const KEY: u16 = 1;
-const DATA: u16 = 2;
-const ELEMENT_FLAGS: u16 = 3;
-const ELEMENT_USERDATA: u16 = 6;
+pub(super) const KEY: u16 = 1;
+pub(super) const DATA: u16 = 2;
+pub(super) const ELEMENT_FLAGS: u16 = 3;
+pub(super) const ELEMENT_USERDATA: u16 = 6;
 
 /// `NFT_SET_ELEM_INTERVAL_END`
-const INTERVAL_END: u32 = 1;
+pub(super) const INTERVAL_END: u32 = 1;
 
 /// What `nft` calls `ipv4_addr` or `ipv6_addr`, and its bytes.
-fn address_type(family: Family) -> (u32, u32) {
+pub(super) fn address_type(family: Family) -> (u32, u32) {
     match family {
         Family::V4 => (7, 4),
         Family::V6 => (8, 16),
     }
 }
 
+/// The flags of a named set, the type of its keys and their bytes.
+pub(super) fn set_type(key: SetKey) -> (u32, u32, u32) {
+    let (address, length) = address_type(key.family());
+    match key {
+        SetKey::Address(_) => (0, address, length),
+        SetKey::Range(_) => (HAS_INTERVALS, address, length),
+        // Parts are padded to 4 bytes.
+        SetKey::AddressPort(_) => (0, address << PART | PORT, length + 4),
+    }
+}
+
 /// What a named set is, behind its name.
 pub(super) fn write_set(writer: &mut Writer, number: u32, key: SetKey, comment: &Comment) {
-    let (address, length) = address_type(key.family());
-    let (kind, length, flags, userdata) = match key {
-        SetKey::Address(_) => (address, length, 0, Userdata::of_key()),
-        SetKey::Range(_) => (address, length, HAS_INTERVALS, Userdata::of_key()),
-        // Parts are padded to 4 bytes.
-        SetKey::AddressPort(_) => (
-            address << PART | PORT,
-            length + 4,
-            0,
-            Userdata::of_concatenation(),
-        ),
+    let (flags, kind, length) = set_type(key);
+    let userdata = match key {
+        SetKey::Address(_) | SetKey::Range(_) => Userdata::of_key(),
+        SetKey::AddressPort(_) => Userdata::of_concatenation(),
     };
     writer.be32(FLAGS, flags);
     writer.be32(KEY_TYPE, kind);
@@ -179,18 +183,28 @@ fn write_end(writer: &mut Writer, end: &Key) {
 }
 
 /// The bytes of a key, as they are in registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     bytes: [u8; 20],
-    length: usize,
+    length: u8,
 }
 
 impl Key {
-    fn of(parts: &[u8]) -> Self {
+    /// The first 20 bytes of what is given, which is all that a key has.
+    pub(super) fn of(parts: &[u8]) -> Self {
         let mut bytes = [0; 20];
-        let length = parts.len().min(bytes.len());
-        bytes[..length].copy_from_slice(&parts[..length]);
+        for (place, byte) in bytes.iter_mut().zip(parts) {
+            *place = *byte;
+        }
+        let length = u8::try_from(parts.len().min(bytes.len())).unwrap_or_default();
         Self { bytes, length }
+    }
+
+    /// The last key as long as this one.
+    pub(super) fn last(mut self) -> Self {
+        let length = usize::from(self.length);
+        self.bytes[..length].fill(u8::MAX);
+        self
     }
 
     pub(super) fn address(address: IpAddr) -> Self {
@@ -207,7 +221,7 @@ impl Key {
     fn with_port(mut self, port: u16) -> Self {
         let [high, low] = port.to_be_bytes();
         for byte in [high, low, 0, 0] {
-            if let Some(place) = self.bytes.get_mut(self.length) {
+            if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {
                 *place = byte;
                 self.length += 1;
             }
@@ -215,13 +229,27 @@ impl Key {
         self
     }
 
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
+    /// The key before, if this is not the first.
+    pub(super) fn predecessor(mut self) -> Option<Self> {
+        let length = usize::from(self.length);
+        for byte in self.bytes[..length].iter_mut().rev() {
+            let (next, is_under) = byte.overflowing_sub(1);
+            *byte = next;
+            if !is_under {
+                return Some(self);
+            }
+        }
+        None
     }
 
     /// The next key, if this is not the last.
     fn successor(mut self) -> Option<Self> {
-        for byte in self.bytes[..self.length].iter_mut().rev() {
+        let length = usize::from(self.length);
+        for byte in self.bytes[..length].iter_mut().rev() {
             let (next, is_over) = byte.overflowing_add(1);
             *byte = next;
             if !is_over {

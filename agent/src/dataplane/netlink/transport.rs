@@ -11,7 +11,7 @@ use policy_compiler::ruleset::TABLE;
 use super::NetlinkError;
 use super::answer::{Answer, Message, Messages};
 use super::attribute::{Attributes, Writer};
-use super::batch::{message_type, request};
+use super::batch::{dump_request, message_type, request};
 use super::operation::{GET_GENERATION, GET_TABLE, IN_TABLE, NEW_GENERATION, NEW_TABLE};
 
 /// Bytes that a batch may have. It is a bound, no memory: 150,000 pods in ten sets each are some 40 MB.
@@ -20,8 +20,8 @@ const SEND_BUFFER: usize = 512 << 20;
 const OVERHEAD: usize = 32;
 /// Bytes for answers: some thousand refusals.
 const RECEIVE_BUFFER: usize = 1 << 20;
-/// Bytes of an answer at most; the request does not come back with it.
-const DATAGRAM: usize = 16 << 10;
+/// Bytes of a datagram at most: so much the kernel dumps at once if there is room for it.
+const DATAGRAM: usize = 32 << 10;
 /// The kernel may ask for a batch again, as when a module of nftables is loaded for it.
 const ATTEMPTS: u32 = 5;
 
@@ -30,6 +30,7 @@ const QUESTION: u32 = 0;
 
 const SENDING: &str = "sending to netfilter";
 const ANSWERS: &str = "reading netfilter's answer";
+const DUMPING: &str = "reading the table";
 
 /// A socket to netfilter in the network namespace of the thread that opened it.
 #[derive(Debug)]
@@ -38,6 +39,15 @@ pub(super) struct Transport {
     datagram: Vec<u8>,
     /// Bytes that go out at once.
     limit: usize,
+}
+
+/// How a dump ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dumped {
+    /// All there is was told.
+    Whole,
+    /// Something was changed or lost meanwhile.
+    Torn,
 }
 
 /// What the kernel said of a batch.
@@ -125,14 +135,22 @@ impl Transport {
 
     /// Whether the table is there.
     pub(super) fn has_table(&mut self) -> Result<bool, NetlinkError> {
+        Ok(self.table(|_| ())?.is_some())
+    }
+
+    /// What `read` makes of the table's attributes, if it is there.
+    pub(super) fn table<T>(
+        &mut self,
+        mut read: impl FnMut(Attributes<'_>) -> T,
+    ) -> Result<Option<T>, NetlinkError> {
         let name = |w: &mut Writer| w.text(IN_TABLE, TABLE);
         let mut found = None;
         self.ask(GET_TABLE, name, |message| {
             if message.kind == message_type(NEW_TABLE) {
-                found = Some(Ok(true));
+                found = Some(Ok(Some(read(message.attributes()))));
             } else if let Some(answer) = message.answer() {
                 found = Some(match answer.errno {
-                    libc::ENOENT => Ok(false),
+                    libc::ENOENT => Ok(None),
                     errno => Err(io::Error::from_raw_os_error(errno)),
                 });
             }
@@ -144,21 +162,52 @@ impl Transport {
     }
 
     /// The number of the last commit to nftables in this namespace, by whomever. `None` if it is not told.
-    fn generation(&mut self) -> Result<Option<u32>, NetlinkError> {
+    pub(super) fn generation(&mut self) -> Result<Option<u32>, NetlinkError> {
         let mut generation = None;
         self.ask(
             GET_GENERATION,
             |_| {},
             |message| {
                 if message.kind == message_type(NEW_GENERATION) {
-                    let attributes = message.payload.get(4..).unwrap_or(&[]);
-                    let found = Attributes(attributes).find(|a| a.kind == 1);
+                    let found = message.attributes().find(|a| a.kind == 1);
                     generation =
                         found.and_then(|a| Some(u32::from_be_bytes(*a.value.first_chunk()?)));
                 }
             },
         )?;
         Ok(generation)
+    }
+
+    /// Reads all objects that a dump tells of, which come as messages of kind `told`. What goes away meanwhile tears it.
+    pub(super) fn dump(
+        &mut self,
+        message: u8,
+        told: u8,
+        attributes: impl FnOnce(&mut Writer),
+        mut take: impl FnMut(Attributes<'_>),
+    ) -> Result<Dumped, NetlinkError> {
+        self.send(&dump_request(message, QUESTION, attributes))?;
+        let (mut is_done, mut is_torn, mut errno) = (false, false, 0);
+        let is_all = self.receive(|message| {
+            if message.number != QUESTION {
+                return;
+            }
+            is_torn |= message.is_torn();
+            if message.kind == message_type(told) {
+                take(message.attributes());
+            } else if let Some(end) = message.end() {
+                is_done = true;
+                errno = end;
+            }
+        })?;
+        match errno {
+            0 if is_all && is_done && !is_torn => Ok(Dumped::Whole),
+            0 | libc::ENOENT | libc::EINTR | libc::EAGAIN => Ok(Dumped::Torn),
+            _ => {
+                let source = io::Error::from_raw_os_error(errno);
+                Err(NetlinkError::socket(DUMPING, source))
+            }
+        }
     }
 
     fn ask(

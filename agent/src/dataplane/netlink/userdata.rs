@@ -109,7 +109,28 @@ impl Userdata {
         Self::default().number(ELEMENT_FLAGS, IS_OPEN)
     }
 
+    /// The comment of a rule, or of an element.
+    pub(super) fn comment_of_rule(userdata: &[u8]) -> Option<&[u8]> {
+        find_comment(userdata, RULE_COMMENT)
+    }
+
+    /// The comment of a set.
+    pub(super) fn comment_of_set(userdata: &[u8]) -> Option<&[u8]> {
+        find_comment(userdata, SET_COMMENT)
+    }
+
     pub(super) fn with_comment(self, comment: &Comment) -> Self {
         self.comment(SET_COMMENT, comment)
     }
+}
+
+fn find_comment(mut userdata: &[u8], wanted: u8) -> Option<&[u8]> {
+    while let [kind, length, rest @ ..] = userdata {
+        let (value, next) = rest.split_at_checked(usize::from(*length))?;
+        if *kind == wanted {
+            return Some(value.strip_suffix(&[0]).unwrap_or(value));
+        }
+        userdata = next;
+    }
+    None
 }

@@ -52,10 +52,8 @@ fn sets_of_65_000_elements() {
     }
 }
 
-/// A whole node's table goes out by one call, and in time for the first sync.
-#[test]
-fn a_hundred_thousand_elements_and_two_thousand_chains() {
-    let mut programmed = Programmed::new("large").expect("a namespace");
+/// A whole node's table.
+pub(super) fn large() -> Ruleset {
     let mut ruleset = Ruleset::default();
     for i in 0..10 {
         let elements = (0..10_000).map(|n| Element::Address(nth(n)));
@@ -80,6 +78,14 @@ fn a_hundred_thousand_elements_and_two_thousand_chains() {
             .chains
             .insert(Ident::fixed(&format!("chain-{i}")), chain);
     }
+    ruleset
+}
+
+/// A whole node's table goes out by one call, and in time for the first sync.
+#[test]
+fn a_hundred_thousand_elements_and_two_thousand_chains() {
+    let mut programmed = Programmed::new("large").expect("a namespace");
+    let ruleset = large();
     for what in ["first", "again"] {
         let start = Instant::now();
         let committed = programmed.commit(&Transaction::replace(&ruleset));

@@ -1,6 +1,8 @@
 //! Tables programmed by netlink: the kernel must hold what `nft` makes of the same transactions.
 
 mod dumped;
+mod edits;
+mod found;
 pub(crate) mod ground;
 mod large;
 mod privileges;
@@ -11,9 +13,9 @@ mod worlds;
 
 use std::collections::BTreeMap;
 
-use netpol_agent::dataplane::{Dataplane, DataplaneError, NetlinkDataplane};
+use netpol_agent::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane};
 use netpol_tests::lab::{LabError, Netns};
-use policy_compiler::ruleset::Transaction;
+use policy_compiler::ruleset::{Ruleset, Transaction};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -45,6 +47,10 @@ impl Programmed {
 
     pub(crate) fn has_table(&mut self) -> Result<bool, DataplaneError> {
         self.runtime.block_on(self.dataplane.has_table())
+    }
+
+    pub(crate) fn read(&mut self, wanted: &Ruleset) -> Result<Found, DataplaneError> {
+        self.runtime.block_on(self.dataplane.read(wanted))
     }
 }
 
