@@ -101,7 +101,7 @@ impl Agent {
                 error!("{message}");
                 Failure::Logged
             }
-            Failure::Logged => Failure::Logged,
+            other => other,
         })
     }
 
