@@ -121,7 +121,7 @@ impl Agent {
                 error!("{message}");
                 Failure::Logged
             }
-            Failure::Logged => Failure::Logged,
+            other => other,
         })
     }
 

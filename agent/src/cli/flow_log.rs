@@ -17,6 +17,35 @@ use crate::telemetry::Telemetry;
 /// A burst is what so many seconds at the rate would be.
 const BURST_SECONDS: u32 = 5;
 
+/// What the rules say that hand on dropped packets.
+#[derive(Debug, Args)]
+pub(super) struct LogArguments {
+    /// Packets a second that the kernel hands on for each pod and direction; the rest is only counted
+    #[arg(long, value_name = "PACKETS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    flow_log_rate: u32,
+
+    /// The NFLOG group that dropped packets are handed on by
+    #[arg(long, value_name = "NUMBER", default_value_t = DropLog::default().group)]
+    flow_log_group: u16,
+}
+
+impl LogArguments {
+    pub(super) fn drop_log(&self) -> DropLog {
+        DropLog {
+            group: self.flow_log_group,
+            rate: self.flow_log_rate,
+            burst: self.flow_log_rate.saturating_mul(BURST_SECONDS),
+            ..DropLog::default()
+        }
+    }
+}
+
+/// Whether of these differences each is about a rule that hands on dropped packets.
+pub(super) fn only_log_settings(differences: &[String]) -> bool {
+    let is_log = |line: &String| line.contains("`limit rate ") && line.contains(" log prefix ");
+    !differences.is_empty() && differences.iter().all(is_log)
+}
+
 /// How dropped flows are told.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Flow log")]
@@ -33,13 +62,8 @@ pub(super) struct FlowLogArguments {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = window)]
     flow_log_window: Duration,
 
-    /// Packets a second that the kernel hands on for each pod and direction; the rest is only counted
-    #[arg(long, value_name = "PACKETS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    flow_log_rate: u32,
-
-    /// The NFLOG group that dropped packets are handed on by
-    #[arg(long, value_name = "NUMBER", default_value_t = DropLog::default().group)]
-    flow_log_group: u16,
+    #[command(flatten)]
+    log: LogArguments,
 
     /// Begin a new file when one would be larger than this (0: never)
     #[arg(long, value_name = "SIZE", default_value = "100MiB", value_parser = size::parse)]
@@ -74,7 +98,7 @@ impl FlowLogArguments {
         if self.flow_log == Destination::Off {
             return Ok(());
         }
-        match dataplane.check_log(self.flow_log_group).await {
+        match dataplane.check_log(self.log.flow_log_group).await {
             Err(error) if error.is_refusal() => Err(error),
             // Whatever else is the matter will be told by the first commit.
             _ => Ok(()),
@@ -97,12 +121,7 @@ impl FlowLogArguments {
                 max_files: self.flow_log_max_files,
             },
             format: self.flow_log_format,
-            drop_log: DropLog {
-                group: self.flow_log_group,
-                rate: self.flow_log_rate,
-                burst: self.flow_log_rate.saturating_mul(BURST_SECONDS),
-                ..DropLog::default()
-            },
+            drop_log: self.log.drop_log(),
             window: self.flow_log_window,
         };
         Ok(FlowLog::start(settings, node, pod_events, telemetry)?)

@@ -11,6 +11,7 @@ mod flows;
 mod input;
 mod log;
 mod summary;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ Examples:
   Enforce on this node (as root), and undo it:
     netpol agent --node-name node-a --kubeconfig /etc/netpol/kubeconfig
     netpol cleanup
+  Whether this node's kernel holds what it should (as root):
+    netpol verify --node node-a --kubeconfig /etc/netpol/kubeconfig
   Who was dropped, by which policies, and which rule came nearest:
     netpol flows -f /var/log/netpol/flows.log";
 
@@ -48,6 +51,7 @@ enum Command {
     Flows(flows::Flows),
     Agent(agent::Agent),
     Cleanup(cleanup::Cleanup),
+    Verify(verify::Verify),
 }
 
 /// Why a command failed.
@@ -57,6 +61,8 @@ enum Failure {
     Because(String),
     /// The log has it.
     Logged,
+    /// It was to be found out, and is the output.
+    Found(String),
 }
 
 impl Failure {
@@ -91,6 +97,10 @@ pub fn main() -> ExitCode {
     match result {
         Ok(output) => print(&output),
         Err(Failure::Logged) => ExitCode::FAILURE,
+        Err(Failure::Found(output)) => {
+            print(&output);
+            ExitCode::FAILURE
+        }
         Err(Failure::Because(message)) => {
             let prefix = if message.starts_with("error: ") {
                 ""
@@ -112,6 +122,7 @@ impl Command {
             Self::Flows(flows) => flows.run().await.map(|()| String::new()),
             Self::Agent(agent) => agent.run().await.map(|()| String::new()),
             Self::Cleanup(cleanup) => cleanup.run().await,
+            Self::Verify(verify) => verify.run().await,
         }
     }
 }

@@ -11,14 +11,21 @@ fn help_names_each_command_and_shows_examples() {
     let folder = folder();
     let ran = netpol(&folder, "--help");
     assert_eq!(ran.code, Some(0));
-    for word in ["compile", "explain", "agent", "cleanup", "Examples:"] {
+    for word in [
+        "compile",
+        "explain",
+        "agent",
+        "cleanup",
+        "verify",
+        "Examples:",
+    ] {
         assert!(
             ran.stdout.contains(word),
             "{word} is missing in:\n{}",
             ran.stdout
         );
     }
-    for command in ["compile", "explain", "agent"] {
+    for command in ["compile", "explain", "agent", "verify"] {
         let ran = netpol(&folder, &format!("{command} --help"));
         assert!(ran.stdout.contains("Examples:"), "{}", ran.stdout);
         assert!(

@@ -20,7 +20,7 @@ use super::{Programmed, as_json};
 use rows::{Edit, ROWS, Repair};
 
 /// A table with one of each kind of object, small enough to be edited by hand.
-fn table() -> Ruleset {
+pub(super) fn table() -> Ruleset {
     let in_set = |set: &str| {
         let set = AddressMatch::Set(Family::V4, ident(set));
         Match::Address(Side::Source, set)
@@ -104,23 +104,23 @@ fn load(netns: &Netns, wanted: &Ruleset) {
     netns.nft(&counting).expect("loaded");
 }
 
-/// The text of a command in which `@chain/2@` is the handle of the chain's second rule.
+/// The text of a command in which `<chain/2>` is the handle of the chain's second rule.
 fn with_handles(netns: &Netns, command: &str) -> String {
-    let parts: Vec<&str> = command.split('@').collect();
-    let mut text = String::new();
-    for (number, part) in parts.iter().enumerate() {
-        match part.split_once('/') {
-            Some((chain, rule)) if number % 2 == 1 => {
-                let listing = ["nft", "-a", "list", "chain", "inet", "netpol", chain];
-                let listing = netns.run(&listing, "").unwrap_or_default();
-                let handles = listing.lines().skip(2);
-                let mut handles = handles.filter_map(|line| Some(line.split_once("# handle ")?.1));
-                let rule: usize = rule.parse().expect("a number");
-                text.push_str(handles.nth(rule - 1).unwrap_or("0"));
-            }
-            _ if number % 2 == 1 => text.push_str(&format!("@{part}")),
-            _ => text.push_str(part),
-        }
+    let mut parts = command.split('<');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (place, rest) = part.split_once('>').expect("a place");
+        let (chain, rule) = place.split_once('/').expect("a chain and a number");
+        let listing = ["nft", "-a", "list", "chain", "inet", "netpol", chain];
+        let listing = netns.run(&listing, "").unwrap_or_default();
+        let handles = listing.lines().skip(2);
+        let mut handles = handles
+            .filter(|line| !line.contains("type filter"))
+            .filter_map(|line| Some(line.split_once("# handle ")?.1));
+        let rule: usize = rule.parse().expect("a number");
+        // After other edits it may be gone; nothing has this handle.
+        text.push_str(handles.nth(rule - 1).unwrap_or("99999"));
+        text.push_str(rest);
     }
     text
 }

@@ -9,6 +9,8 @@ mod privileges;
 mod raw;
 mod refusals;
 mod rows;
+mod torn;
+mod verify;
 mod worlds;
 
 use std::collections::BTreeMap;

@@ -18,7 +18,7 @@ impl Comparison<'_> {
         let image = self.image;
         for (name, chain) in &wanted.chains {
             if let Some(found) = image.chains.get(name.as_str()) {
-                self.chain(name, chain, found)
+                self.chain(name, chain, found);
             } else {
                 self.differences.push(format!("chain {name}: is missing"));
                 self.wanted.chains.insert(name.clone(), chain.clone());

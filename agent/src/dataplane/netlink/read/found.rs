@@ -54,7 +54,10 @@ impl FoundChain {
                     }
                 }
                 CHAIN_POLICY => hook.policy = attribute.number(),
-                CHAIN_TYPE => hook.kind = attribute.text().unwrap_or_default().to_owned(),
+                CHAIN_TYPE => attribute
+                    .text()
+                    .unwrap_or_default()
+                    .clone_into(&mut hook.kind),
                 CHAIN_FLAGS => chain.is_special |= attribute.number() & !BASE != 0,
                 CHAIN_USERDATA => chain.has_userdata = true,
                 _ => {}

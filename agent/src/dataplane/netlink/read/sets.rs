@@ -18,7 +18,7 @@ impl Comparison<'_> {
         let image = self.image;
         for (name, set) in &wanted.sets {
             if let Some(found) = image.sets.get(name.as_str()) {
-                self.set(name, set, found)
+                self.set(name, set, found);
             } else {
                 self.differences.push(format!("set {name}: is missing"));
                 self.wanted.sets.insert(name.clone(), set.clone());
@@ -97,7 +97,7 @@ impl Comparison<'_> {
         let image = self.image;
         for (name, map) in &wanted.maps {
             if let Some(found) = image.sets.get(name.as_str()) {
-                self.map(name, map, found)
+                self.map(name, map, found);
             } else {
                 self.differences.push(format!("map {name}: is missing"));
                 self.wanted.maps.insert(name.clone(), map.clone());

@@ -28,7 +28,7 @@ use Repair::{Of, Whole};
 
 pub(super) const ROWS: &[Edit] = &[
     edit(
-        "delete rule inet netpol pod handle @pod/2@",
+        "delete rule inet netpol pod handle <pod/2>",
         &["chain pod: rule 2 is missing: `ip saddr @blocks udp dport { 53, 5353 } accept`"],
         Of(7),
     ),
@@ -43,7 +43,7 @@ pub(super) const ROWS: &[Edit] = &[
         Of(3),
     ),
     edit(
-        "replace rule inet netpol rest handle @rest/1@ accept",
+        "replace rule inet netpol rest handle <rest/1> accept",
         &[
             "chain rest: rule 1 (handle ",
             ") is not `ip daddr . tcp dport @named accept`",
@@ -51,7 +51,7 @@ pub(super) const ROWS: &[Edit] = &[
         Of(3),
     ),
     edit(
-        "replace rule inet netpol pod handle @pod/3@ jump rest comment \"mine\"",
+        "replace rule inet netpol pod handle <pod/3> jump rest comment \"mine\"",
         &[
             "chain pod: rule 3 (handle ",
             ") has another comment than `jump rest`",
@@ -60,18 +60,18 @@ pub(super) const ROWS: &[Edit] = &[
     ),
     edit(
         "insert rule inet netpol pod tcp dport { 80, 443, 8000-8101 } ip saddr @peers accept comment \"of web\"\n\
-         delete rule inet netpol pod handle @pod/1@",
+         delete rule inet netpol pod handle <pod/1>",
         &["chain pod: rule 1 (handle ", ") is not `tcp dport {"],
         Of(7),
     ),
     edit(
-        "replace rule inet netpol pod handle @pod/2@ ip saddr @blocks udp dport { 53, 5354 } accept",
+        "replace rule inet netpol pod handle <pod/2> ip saddr @blocks udp dport { 53, 5354 } accept",
         &["chain pod: rule 2 (handle "],
         Of(7),
     ),
     edit(
-        "add rule inet netpol pod position @pod/2@ ip saddr { 10.0.0.0/8, 12.0.0.0/8 } accept\n\
-         delete rule inet netpol pod handle @pod/2@",
+        "add rule inet netpol pod position <pod/2> ip saddr { 10.0.0.0/8, 12.0.0.0/8 } accept\n\
+         delete rule inet netpol pod handle <pod/2>",
         &["chain pod: rule 2 (handle "],
         Of(7),
     ),
@@ -225,11 +225,6 @@ pub(super) const ROWS: &[Edit] = &[
     edit(
         "add quota inet netpol extra { over 10 mbytes }",
         &["object extra (of type 2), not a counter: should not be there"],
-        Whole,
-    ),
-    edit(
-        "add flowtable inet netpol extra { hook ingress priority 0; devices = { lo }; }",
-        &["flowtable extra: should not be there"],
         Whole,
     ),
     edit(

@@ -1,0 +1,118 @@
+//! `netpol verify`
+
+use clap::Args;
+use policy_compiler::compile::compile_with;
+use policy_compiler::model::{Name, NodeScope};
+use policy_compiler::ruleset::{Ruleset, TABLE};
+
+use super::flow_log::{LogArguments, only_log_settings};
+use super::input::Input;
+use super::{Failure, remark};
+use crate::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane, NetlinkError};
+use crate::manifests::printable;
+
+const AFTER_HELP: &str = "\
+Examples:
+  On node-a, as root, against the cluster of a kubeconfig:
+    netpol verify --node node-a --kubeconfig /etc/netpol/kubeconfig
+  In another network namespace, against manifests:
+    nsenter --net=/run/netns/lab netpol verify --node node-a -f lab/
+
+Exit codes: 0 the kernel holds what it should, 1 it does not, or that cannot be told. Nothing is changed; the agent
+undoes such differences by itself. Pods that change while the objects are read may show as differences: run it again.
+Manifests must tell the pods' uids (metadata.uid), as `kubectl get -o yaml` does, if the agent knows them.
+Needs root or CAP_NET_ADMIN.";
+
+/// Compare the rules in this node's kernel with what policies amount to, and print the differences
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    input: Input,
+
+    /// The node whose rules they should be (spec.nodeName) [default: all pods, as if on one node]
+    #[arg(long, value_name = "NAME", value_parser = Name::parse)]
+    node: Option<Name>,
+
+    #[command(flatten)]
+    log: LogArguments,
+
+    /// The agent runs with --flow-log off
+    #[arg(long, conflicts_with_all = ["flow_log_rate", "flow_log_group"])]
+    no_flow_log: bool,
+}
+
+impl Verify {
+    pub(super) async fn run(self) -> Result<String, Failure> {
+        // Before the cluster is asked for everything it has.
+        let mut dataplane = NetlinkDataplane::open().map_err(|error| unreadable(error.into()))?;
+        dataplane.has_table().await.map_err(unreadable)?;
+        let manifests = self.input.load().await?;
+        let scope = self.node.map_or(NodeScope::AllNodes, NodeScope::Node);
+        let log = (!self.no_flow_log).then(|| self.log.drop_log());
+        let wanted = compile_with(&manifests.snapshot, &scope, log.as_ref());
+        verify(&mut dataplane, &wanted).await
+    }
+}
+
+async fn verify(dataplane: &mut impl Dataplane, wanted: &Ruleset) -> Result<String, Failure> {
+    match dataplane.read(wanted).await.map_err(unreadable)? {
+        Found::Same => Ok(format!("table inet {TABLE} is as it should be\n")),
+        Found::Nothing => Err(Failure::Found(format!(
+            "there is no table inet {TABLE}: no policy is enforced in this network namespace\n"
+        ))),
+        Found::Differs { differences, .. } => {
+            if only_log_settings(&differences) {
+                remark(
+                    "note: only rules of the flow log differ: give the agent's --flow-log-rate and --flow-log-group \
+                     or --no-flow-log, and manifests with the pods' uids",
+                );
+            }
+            let lines = differences.iter().map(|line| printable(line) + "\n");
+            Err(Failure::Found(lines.collect()))
+        }
+    }
+}
+
+fn unreadable(error: DataplaneError) -> Failure {
+    match error {
+        DataplaneError::Netlink(NetlinkError::NotPermitted) => Failure::because(
+            "not allowed to read nftables: run as root, or with the capability NET_ADMIN, on the node itself",
+        ),
+        error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataplane::Memory;
+    use policy_compiler::ruleset::Transaction;
+
+    async fn said(memory: &mut Memory) -> Result<String, String> {
+        let outcome = verify(memory, &Ruleset::default()).await;
+        outcome.map_err(|failure| match failure {
+            Failure::Found(text) => text,
+            other => format!("{other:?}"),
+        })
+    }
+
+    #[tokio::test]
+    async fn what_is_found_is_told() {
+        let mut memory = Memory::default();
+        let none =
+            "there is no table inet netpol: no policy is enforced in this network namespace\n";
+        assert_eq!(said(&mut memory).await, Err(none.to_owned()));
+        memory.leave_table();
+        let same = "table inet netpol is as it should be\n";
+        assert_eq!(said(&mut memory).await, Ok(same.to_owned()));
+        memory.find_next(Found::Differs {
+            repair: Transaction::default(),
+            differences: vec!["chain x: is missing".to_owned(), "set \u{7}".to_owned()],
+        });
+        let told = said(&mut memory).await;
+        let told = told.expect_err("a difference");
+        assert!(told.starts_with("chain x: is missing\nset "), "{told}");
+        assert!(!told.contains('\u{7}'), "{told}");
+    }
+}
