@@ -72,7 +72,7 @@ fn a_hundred_thousand_own_elements_are_passed_over() {
     let announced = start.elapsed();
     let before = busy();
     watched.assert_nothing("own");
-    let worked = busy() - before;
+    let worked = busy().saturating_sub(before);
     println!(
         "{ELEMENTS} own elements: committed in {alone:?} if nobody listens, in {announced:?} if \
          somebody does, who works {worked:?}"
