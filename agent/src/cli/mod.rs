@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::dataplane::Process;
 use crate::manifests::printable;
 
 const AFTER_HELP: &str = "\
@@ -77,7 +78,7 @@ pub fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // By this name other programs know who changes nftables.
-        .thread_name("netpol")
+        .thread_name(Process::AGENT)
         .build();
     let result = match runtime {
         Ok(runtime) => {

@@ -19,6 +19,7 @@ struct State {
     committed: Vec<String>,
     failures: VecDeque<String>,
     has_table: bool,
+    is_as_left: bool,
 }
 
 impl Memory {
@@ -34,6 +35,11 @@ impl Memory {
     /// Forgets the table, as if another program had deleted it.
     pub fn lose_table(&self) {
         self.state().has_table = false;
+    }
+
+    /// Whether it is known from now on that nobody else has changed the table.
+    pub fn set_as_left(&self, is_as_left: bool) {
+        self.state().is_as_left = is_as_left;
     }
 
     /// The scripts of all commits so far, the refused ones too.
@@ -65,5 +71,9 @@ impl Dataplane for Memory {
 
     async fn has_table(&mut self) -> Result<bool, DataplaneError> {
         Ok(self.state().has_table)
+    }
+
+    async fn is_as_left(&mut self) -> Result<bool, DataplaneError> {
+        Ok(self.state().is_as_left)
     }
 }

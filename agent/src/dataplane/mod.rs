@@ -6,7 +6,7 @@ mod netlink;
 mod nft;
 mod node;
 
-use std::future::Future;
+use std::future::{Future, ready};
 
 use nix::libc;
 use policy_compiler::ruleset::Transaction;
@@ -27,6 +27,11 @@ pub trait Dataplane {
 
     /// Whether there is a table of netpol's at all.
     fn has_table(&mut self) -> impl Future<Output = Result<bool, DataplaneError>>;
+
+    /// Whether nobody else can have changed the table since it was last committed as a whole. Most dataplanes cannot know.
+    fn is_as_left(&mut self) -> impl Future<Output = Result<bool, DataplaneError>> {
+        ready(Ok(false))
+    }
 }
 
 impl DataplaneError {

@@ -18,8 +18,14 @@ const QUARREL: Duration = Duration::from_secs(1);
 /// In a quarrel, so many times as long as a repair takes is the pause after it.
 const REST: u32 = 9;
 
+/// Time between repairs where another agent writes the table as well. Mostly they want the same, and one is about to end.
+const AGENTS: Duration = Duration::from_secs(5);
+
 /// Where all of nftables changes without end, the table is written anew only so often for want of knowledge.
 const UNKNOWN: Duration = Duration::from_secs(10);
+
+/// And for so many times as long as a write takes it is not: a large table may itself be more than can be read in time.
+const LONG_REST: u32 = 99;
 
 /// Disturbances that wait, and those of late.
 #[derive(Debug, Default)]
@@ -28,8 +34,9 @@ pub(super) struct Repairs {
     pending: Option<(Disturbance, Instant)>,
     /// What the write puts right that is under way, or that failed.
     under_way: Option<Part>,
-    /// Whether it must be asked if there is a table.
+    /// Something may have happened: it must be asked whether that can be, or is being asked.
     must_look: bool,
+    is_looking: bool,
     /// When there was a disturbance within the last while; one more than are often is enough.
     recent: VecDeque<Instant>,
     warned: Option<Instant>,
@@ -50,22 +57,36 @@ impl Repairs {
                 }
                 self.tell(foreign, now);
             }
-            Disturbance::Overrun => self.must_look = true,
+            Disturbance::Overrun => {
+                self.must_look = true;
+                return;
+            }
         }
+        self.add(disturbance, now);
+    }
+
+    fn add(&mut self, disturbance: Disturbance, now: Instant) {
         match &mut self.pending {
             Some((pending, _)) => pending.merge(disturbance),
             None => self.pending = Some((disturbance, now)),
         }
     }
 
-    /// Whether it should be asked at once if there is a table. Says so once.
+    /// Whether the kernel should be asked at once what there is of the table.
     pub(super) fn must_look(&self) -> bool {
         self.must_look
     }
 
     /// It is being asked.
-    pub(super) fn looking(&mut self) {
-        self.must_look = false;
+    pub(super) fn look(&mut self) {
+        self.is_looking |= std::mem::take(&mut self.must_look);
+    }
+
+    /// It has been asked, and said whether the table may have been changed.
+    pub(super) fn seen(&mut self, may_have_changed: bool, now: Instant) {
+        if std::mem::take(&mut self.is_looking) && may_have_changed {
+            self.add(Disturbance::Overrun, now);
+        }
     }
 
     /// When to write the table anew.
@@ -73,11 +94,13 @@ impl Repairs {
         let (pending, since) = self.pending.as_ref()?;
         let pause = match pending {
             Disturbance::Overrun => {
-                return Some(
-                    self.unknown
-                        .map_or(*since, |last| (last + UNKNOWN).max(*since)),
-                );
+                let took = self.written.map_or(Duration::ZERO, |(_, took)| took);
+                let earliest = self
+                    .unknown
+                    .map(|last| last + UNKNOWN.max(took * LONG_REST));
+                return Some(earliest.map_or(*since, |earliest| earliest.max(*since)));
             }
+            Disturbance::Foreign(foreign) if !foreign.is_gone && foreign.is_agents() => AGENTS,
             _ if !self.is_quarrel(*since) => return Some(*since),
             Disturbance::Foreign(foreign) if foreign.is_gone => Duration::ZERO,
             Disturbance::Foreign(_) => QUARREL,
@@ -128,6 +151,8 @@ impl Repairs {
                 warn!(process, pid, changed = %foreign, "another program changes table inet netpol again and again, more \
                     than {OFTEN} times a minute; it is put right each time, but this is told once a minute. Stop that program");
             }
+        } else if foreign.is_agents() {
+            warn!(pid, changed = %foreign, "another agent writes table inet netpol; only one may run on a node");
         } else if foreign.is_gone {
             warn!(
                 process,
@@ -142,6 +167,7 @@ impl Repairs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataplane::Process;
 
     fn foreign(part: Part, is_gone: bool) -> Disturbance {
         Disturbance::Foreign(Foreign::of(part, is_gone))
@@ -192,19 +218,52 @@ mod tests {
     }
 
     #[test]
+    fn another_agent_is_not_quarrelled_with() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let by_agent = |is_gone| {
+            let mut foreign = Foreign::of(Part::Table, is_gone);
+            let name = Process::AGENT.to_owned();
+            foreign.process = Some(Process { pid: 7, name });
+            Disturbance::Foreign(foreign)
+        };
+        let mut repairs = Repairs::default();
+        repairs.disturbed(by_agent(false), start);
+        assert_eq!(repairs.due(), Some(start));
+        assert!(repairs.start(start));
+        repairs.succeeded(at(10), Duration::from_millis(10));
+        repairs.disturbed(by_agent(false), at(20));
+        assert_eq!(repairs.due(), Some(at(5010)));
+        repairs.disturbed(by_agent(true), at(30));
+        assert_eq!(repairs.due(), Some(at(20)));
+    }
+
+    #[test]
     fn what_is_not_known_is_looked_at_once_and_written_now_and_then() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut repairs = Repairs::default();
-        repairs.disturbed(Disturbance::Overrun, start);
-        assert!(repairs.must_look());
-        repairs.looking();
-        assert!(!repairs.must_look());
+        let overrun = |repairs: &mut Repairs, may_have_changed, now| {
+            repairs.disturbed(Disturbance::Overrun, now);
+            assert!(repairs.must_look());
+            assert_eq!(repairs.due(), None);
+            repairs.look();
+            assert!(!repairs.must_look());
+            repairs.seen(may_have_changed, now);
+        };
+        overrun(&mut repairs, false, start);
+        assert_eq!(repairs.due(), None);
+        // Whoever looks for another reason has not been told of anything.
+        repairs.seen(true, start);
+        assert_eq!(repairs.due(), None);
+        overrun(&mut repairs, true, start);
         assert_eq!(repairs.due(), Some(start));
         assert!(repairs.start(start));
         assert_eq!(repairs.succeeded(start, Duration::ZERO), None);
-        repairs.disturbed(Disturbance::Overrun, at(1));
+        overrun(&mut repairs, true, at(1));
         assert_eq!(repairs.due(), Some(at(10)));
+        repairs.succeeded(start, Duration::from_secs(1));
+        assert_eq!(repairs.due(), Some(at(99)));
         // What is known does not wait for it.
         repairs.disturbed(foreign(Part::Table, true), at(2));
         assert_eq!(repairs.due(), Some(at(1)));
