@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
-use clap::Args;
-use futures::stream::{BoxStream, StreamExt};
+use clap::{Args, ValueEnum};
+use futures::stream::{BoxStream, StreamExt, pending};
 use kube::Client;
 use policy_compiler::model::{Name, NodeScope};
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,8 +14,8 @@ use tracing::{error, info};
 
 use super::flow_log::FlowLogArguments;
 use super::{Failure, duration, log};
-use crate::dataplane::NftProcess;
-use crate::enforce::{Enforcement, Timing, enforce};
+use crate::dataplane::{Disturbance, NetlinkDataplane, NftProcess, NodeDataplane};
+use crate::enforce::{Enforcement, FREQUENT_INSPECTION, RARE_INSPECTION, Timing, enforce};
 use crate::flow_log::FlowLog;
 use crate::http::Server;
 use crate::source::{self, ClusterConfig, Update};
@@ -72,13 +72,17 @@ pub(super) struct Agent {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9808")]
     listen: SocketAddr,
 
-    /// Write rules when nothing has changed for this long…
-    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = duration::parse)]
+    /// A change after a quiet time is written at once; of many in a row, when nothing has changed for this long…
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = duration::parse)]
     debounce: Duration,
 
     /// …but at the latest this long after a change
-    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = duration::parse)]
     max_delay: Duration,
+
+    /// How rules get into the kernel; `nft` needs the program of that name, and notices other programs' edits late or never
+    #[arg(long, value_enum, value_name = "WAY", default_value_t, hide = true)]
+    dataplane: Way,
 
     /// How the log on standard error looks
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = log::Format::Text)]
@@ -90,6 +94,22 @@ pub(super) struct Agent {
 
     #[command(flatten)]
     flow_log: FlowLogArguments,
+}
+
+/// How rules get into the kernel.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Way {
+    #[default]
+    Netlink,
+    Nft,
+}
+
+/// What the agent's loop works with.
+struct Started {
+    source: BoxStream<'static, Update>,
+    dataplane: NodeDataplane,
+    disturbances: BoxStream<'static, Disturbance>,
+    enforcement: Enforcement,
 }
 
 impl Agent {
@@ -117,17 +137,22 @@ impl Agent {
             }
             started = self.start(&node) => started?,
         };
-        let (source, dataplane, enforcement) = started;
-        let signal = enforce(source, dataplane, enforcement, stop).await?;
+        let Started {
+            source,
+            dataplane,
+            disturbances,
+            enforcement,
+        } = started;
+        let signal = enforce(source, dataplane, disturbances, enforcement, stop).await?;
         tell_stop(signal);
         Ok(())
     }
 
-    async fn start(
-        &self,
-        node: &Name,
-    ) -> Result<(BoxStream<'static, Update>, NftProcess, Enforcement), Failure> {
-        let dataplane = NftProcess::find()?;
+    async fn start(&self, node: &Name) -> Result<Started, Failure> {
+        let mut dataplane = match self.dataplane {
+            Way::Netlink => NodeDataplane::Netlink(NetlinkDataplane::open()?),
+            Way::Nft => NodeDataplane::Nft(NftProcess::find()?),
+        };
         dataplane.check().await?;
         let telemetry = Telemetry::default();
         let server = Server::bind(self.listen, telemetry.clone()).await?;
@@ -144,6 +169,7 @@ impl Agent {
                 FlowLog::off()
             }
         };
+        let (disturbances, inspection) = watch(&dataplane);
         let source = self.source(client.as_ref(), &telemetry);
         let enforcement = Enforcement {
             scope: NodeScope::Node(node.clone()),
@@ -151,10 +177,16 @@ impl Agent {
                 debounce: self.debounce,
                 max_delay: self.max_delay,
             },
+            inspection,
             telemetry,
             flow_log,
         };
-        Ok((source, dataplane, enforcement))
+        Ok(Started {
+            source,
+            dataplane,
+            disturbances,
+            enforcement,
+        })
     }
 
     fn node(&self) -> Result<Name, Failure> {
@@ -196,6 +228,18 @@ impl Agent {
                     .to_owned(),
             ))
         }
+    }
+}
+
+/// What other programs do to the table, and how often it is asked for besides.
+fn watch(dataplane: &NodeDataplane) -> (BoxStream<'static, Disturbance>, Duration) {
+    match dataplane.watch() {
+        Some(Ok(disturbances)) => (disturbances, RARE_INSPECTION),
+        Some(Err(error)) => {
+            error!(%error, "other programs' edits of table inet netpol will not be noticed, but that it is deleted");
+            (pending().boxed(), FREQUENT_INSPECTION)
+        }
+        None => (pending().boxed(), FREQUENT_INSPECTION),
     }
 }
 

@@ -4,18 +4,18 @@ use clap::Args;
 use policy_compiler::ruleset::{Operation, TABLE, Transaction};
 
 use super::Failure;
-use crate::dataplane::{Dataplane, DataplaneError, NftProcess};
+use crate::dataplane::{Dataplane, NetlinkDataplane};
 
 /// Remove netpol's rules from this node's kernel: nothing is isolated any more. Other tables are left alone
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Stop the agent first: it writes its rules anew within seconds.
+Stop the agent first: it writes its rules anew at once.
 Doing it again does no harm. Needs root or CAP_NET_ADMIN.")]
 pub(super) struct Cleanup {}
 
 impl Cleanup {
     pub(super) async fn run(self) -> Result<String, Failure> {
-        remove(&mut NftProcess::find()?).await
+        remove(&mut NetlinkDataplane::open()?).await
     }
 }
 
@@ -28,9 +28,7 @@ async fn remove(dataplane: &mut impl Dataplane) -> Result<String, Failure> {
         Ok(()) => Ok(format!(
             "removed table inet {TABLE}: this node enforces no policy any more\n"
         )),
-        Err(DataplaneError::Refused { stderr, .. })
-            if stderr.contains("No such file or directory") =>
-        {
+        Err(error) if error.is_missing() => {
             Ok(format!("nothing to do: there is no table inet {TABLE}\n"))
         }
         Err(error) => Err(error.into()),

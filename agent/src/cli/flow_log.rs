@@ -8,7 +8,7 @@ use policy_compiler::model::Name;
 use policy_compiler::ruleset::DropLog;
 
 use super::{Failure, duration};
-use crate::dataplane::{DataplaneError, NftProcess};
+use crate::dataplane::{DataplaneError, NodeDataplane};
 use crate::flow_log::output::{Destination, Rotation, size};
 use crate::flow_log::pod_events::PodEvents;
 use crate::flow_log::{FlowLog, Format, Settings};
@@ -94,12 +94,12 @@ fn window(text: &str) -> Result<Duration, String> {
 
 impl FlowLogArguments {
     /// Whether the kernel can do what is asked for.
-    pub(super) async fn check(&self, dataplane: &NftProcess) -> Result<(), DataplaneError> {
+    pub(super) async fn check(&self, dataplane: &NodeDataplane) -> Result<(), DataplaneError> {
         if self.flow_log == Destination::Off {
             return Ok(());
         }
         match dataplane.check_log(self.log.flow_log_group).await {
-            Err(error @ DataplaneError::Refused { .. }) => Err(error),
+            Err(error) if error.is_refusal() => Err(error),
             // Whatever else is the matter will be told by the first commit.
             _ => Ok(()),
         }

@@ -82,6 +82,8 @@ pub fn main() -> ExitCode {
     let command = Cli::parse().command;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // By this name other programs know who changes nftables.
+        .thread_name("netpol")
         .build();
     let result = match runtime {
         Ok(runtime) => {

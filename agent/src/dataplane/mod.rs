@@ -1,16 +1,21 @@
 //! Where rules go: the kernel's nftables, or memory.
 
+mod disturbance;
 mod memory;
 mod netlink;
 mod nft;
+mod node;
 
 use std::future::Future;
 
+use nix::libc;
 use policy_compiler::ruleset::{Ruleset, Transaction};
 
+pub use disturbance::{Disturbance, Foreign, Part, Process};
 pub use memory::Memory;
-pub use netlink::{NetlinkDataplane, NetlinkError, expressions, same_attributes};
+pub use netlink::{NOTICES, NetlinkDataplane, NetlinkError, Watcher, expressions, same_attributes};
 pub use nft::NftProcess;
+pub use node::NodeDataplane;
 
 /// Something that commits transactions atomically: all of one, or nothing.
 pub trait Dataplane {
@@ -53,6 +58,33 @@ pub enum Found {
         /// What differs, in words for people: as much as they may want to read.
         differences: Vec<String>,
     },
+}
+
+impl DataplaneError {
+    /// Whether the kernel was asked and does not take what it was given, for whatever reason but the want of rights.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        let netlink = |error: &NetlinkError| {
+            matches!(
+                error,
+                NetlinkError::Refused { .. } | NetlinkError::BatchRefused { .. }
+            )
+        };
+        match self {
+            Self::Netlink(error) => netlink(error),
+            error => matches!(error, Self::Refused { .. }),
+        }
+    }
+
+    /// Whether something does not exist that was to be deleted or referred to.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Netlink(NetlinkError::Refused { errno, .. }) => *errno == libc::ENOENT,
+            Self::Refused { stderr, .. } => stderr.contains("No such file or directory"),
+            _ => false,
+        }
+    }
 }
 
 /// Why a transaction was not committed. Whatever was in the kernel before is still there.

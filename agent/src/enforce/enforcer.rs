@@ -8,9 +8,10 @@ use policy_compiler::ruleset::{Ruleset, Transaction};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::repairs::Repairs;
 use super::schedule::Schedule;
 use super::{Enforcement, Outcome};
-use crate::dataplane::DataplaneError;
+use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
 use crate::flow_log::{FlowLog, Occurrence};
 use crate::source::Update;
 use crate::telemetry::{Counts, Telemetry};
@@ -20,10 +21,13 @@ pub(super) struct Enforcer {
     scope: NodeScope,
     compiler: Compiler,
     schedule: Schedule,
+    repairs: Repairs,
     telemetry: Telemetry,
     progress: Progress,
     /// What is in the kernel is not known: it is from another run, or a change to it was refused, or it has gone.
     replace: bool,
+    /// The first change of those that are being committed.
+    since: Option<Instant>,
     pub(super) flow_log: FlowLog,
 }
 
@@ -46,6 +50,7 @@ impl Enforcer {
         let Enforcement {
             scope,
             timing,
+            inspection: _,
             telemetry,
             flow_log,
         } = enforcement;
@@ -55,9 +60,11 @@ impl Enforcer {
             scope,
             compiler,
             schedule,
+            repairs: Repairs::default(),
             telemetry,
             progress: Progress::Listing,
             replace: true,
+            since: None,
             flow_log,
         }
     }
@@ -125,12 +132,21 @@ impl Enforcer {
 
     /// When to commit next.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.schedule.due()
+        let change = self.schedule.due();
+        if !self.has_written() {
+            return change;
+        }
+        let repair = self.repairs.due();
+        change.into_iter().chain(repair).min()
     }
 
     /// What is to be committed now, if anything.
     pub(super) fn start(&mut self) -> Option<Transaction> {
-        self.schedule.started();
+        let now = Instant::now();
+        let since = self.schedule.started(now).unwrap_or(now);
+        // What a commit that failed was to bring is in the kernel only now.
+        self.since.get_or_insert(since);
+        self.replace |= self.repairs.start(now);
         let counts = self.counts();
         self.telemetry.set_counts(counts);
         let change = self.compiler.take_transaction();
@@ -141,7 +157,8 @@ impl Enforcer {
         };
         self.flow_log.committing();
         if transaction.is_empty() {
-            self.flow_log.committed();
+            self.since = None;
+            self.flow_log.committed(false);
             return None;
         }
         Some(transaction)
@@ -151,9 +168,15 @@ impl Enforcer {
         match result {
             Ok(()) => {
                 self.schedule.succeeded();
+                if let Some(since) = self.since.take() {
+                    self.telemetry.programmed(since.elapsed());
+                }
                 // Whoever sees that the agent is ready expects that drops are told.
-                self.flow_log.committed();
+                self.flow_log.committed(self.replace);
                 self.telemetry.committed(took);
+                if let Some(part) = self.repairs.succeeded(Instant::now(), took) {
+                    self.telemetry.repaired(part);
+                }
                 if std::mem::take(&mut self.replace) {
                     let isolated_pods = self.counts().isolated_pods;
                     info!(?took, isolated_pods, "the rules are in force");
@@ -180,14 +203,33 @@ impl Enforcer {
         !self.replace
     }
 
+    /// Takes what others have done to the kernel's rules, while a commit was under way or `idle`.
+    pub(super) fn disturbed(&mut self, disturbance: Disturbance, idle: bool) {
+        // What is not known to be there is written whole in any case.
+        if idle && !self.has_written() {
+            return;
+        }
+        if matches!(&disturbance, Disturbance::Foreign(foreign) if foreign.is_gone) {
+            self.telemetry.table_lost();
+        }
+        self.repairs.disturbed(disturbance, Instant::now());
+    }
+
+    /// Whether the table must be asked for at once.
+    pub(super) fn must_look(&self) -> bool {
+        self.has_written() && self.repairs.must_look()
+    }
+
+    pub(super) fn looking(&mut self) {
+        self.repairs.looking();
+    }
+
     pub(super) fn inspected(&mut self, found: Result<bool, DataplaneError>) {
         match found {
             Ok(true) => {}
             Ok(false) => {
-                warn!("another program has deleted table inet netpol; writing all of it anew");
-                self.telemetry.table_lost();
-                self.replace = true;
-                self.schedule.changed(Instant::now());
+                let foreign = Foreign::of(Part::Table, true);
+                self.disturbed(Disturbance::Foreign(foreign), true);
             }
             Err(error) => warn!(%error, "cannot ask whether table inet netpol is in the kernel"),
         }

@@ -7,24 +7,25 @@
 //! ```
 //!
 //! Nothing is written before the source has said all there is, so that a restart never opens what was closed. Whatever
-//! fails, the kernel keeps the rules it has. Now and then the kernel is asked whether it still has the table: other
-//! programs (`nft flush ruleset`, the start of a firewall service) may take it away.
+//! fails, the kernel keeps the rules it has. Other programs may change them (`nft flush ruleset`, the start of a firewall
+//! service): whoever watches the kernel says so, and all is written anew at once, or behind the commit under way.
 
 mod enforcer;
+mod repairs;
 mod schedule;
 #[cfg(test)]
 mod tests;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use futures::stream::{Stream, StreamExt};
+use futures::stream::{Stream, StreamExt, pending};
 use policy_compiler::model::NodeScope;
 use policy_compiler::ruleset::Transaction;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::dataplane::{Dataplane, DataplaneError};
+use crate::dataplane::{Dataplane, DataplaneError, Disturbance};
 use crate::flow_log::FlowLog;
 use crate::source::Update;
 use crate::telemetry::Telemetry;
@@ -39,8 +40,11 @@ pub struct SourceEnded;
 /// How often the loop shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How often the kernel is asked for the table. Until then a node whose table was deleted is open.
-const INSPECTION: Duration = Duration::from_secs(5);
+/// How often the kernel is asked for the table if somebody watches it: in case that what they say gets lost.
+pub const RARE_INSPECTION: Duration = Duration::from_secs(300);
+
+/// How often it is asked if nobody does. Until then a node whose table was deleted is open.
+pub const FREQUENT_INSPECTION: Duration = Duration::from_secs(5);
 
 /// What is enforced, and who is told.
 #[derive(Debug)]
@@ -49,25 +53,30 @@ pub struct Enforcement {
     pub scope: NodeScope,
     /// How changes are gathered.
     pub timing: Timing,
+    /// How often the kernel is asked for the table, whatever is said of it.
+    pub inspection: Duration,
     /// Metrics and health.
     pub telemetry: Telemetry,
     /// Where drops are told.
     pub flow_log: FlowLog,
 }
 
-/// Enforces what `source` says until `stop` completes, and returns what that says. The rules stay in the kernel when this
-/// ends or is dropped.
+/// Enforces what `source` says until `stop` completes, and returns what that says. What others do to the rules is told by
+/// `disturbances`, as far as anybody knows. The rules stay in the kernel when this ends or is dropped.
 pub async fn enforce<D: Dataplane + 'static, S>(
     source: impl Stream<Item = Update>,
     dataplane: D,
+    disturbances: impl Stream<Item = Disturbance>,
     enforcement: Enforcement,
     stop: impl Future<Output = S>,
 ) -> Result<S, SourceEnded> {
     let (mut source, mut stop) = (pin!(source), pin!(stop));
+    // One that ends says nothing any more, as one that nobody feeds.
+    let mut disturbances = pin!(disturbances.chain(pending()));
     let telemetry = enforcement.telemetry.clone();
+    let [mut heartbeat, mut inspection] = [HEARTBEAT, enforcement.inspection].map(interval);
     let mut enforcer = Enforcer::new(enforcement);
     let mut state = State::Idle(dataplane);
-    let [mut heartbeat, mut inspection] = [HEARTBEAT, INSPECTION].map(interval);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     inspection.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -89,12 +98,14 @@ pub async fn enforce<D: Dataplane + 'static, S>(
                     Work::Inspection(found) => enforcer.inspected(found),
                 }
             }
+            Some(disturbance) = disturbances.next() => enforcer.disturbed(disturbance, idle),
+            () = ready(()), if idle && enforcer.must_look() => state = state.inspect(&mut enforcer),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 if let Some(transaction) = enforcer.start() {
                     state = state.commit(transaction);
                 }
             }
-            _ = inspection.tick(), if idle && enforcer.has_written() => state = state.inspect(),
+            _ = inspection.tick(), if idle && enforcer.has_written() => state = state.inspect(&mut enforcer),
             occurrence = enforcer.flow_log.next() => enforcer.log(occurrence),
             update = source.next() => match update {
                 Some(update) => enforcer.take(update),
@@ -144,10 +155,12 @@ impl<D: Dataplane + 'static> State<D> {
         }))
     }
 
-    fn inspect(self) -> Self {
+    /// Asks for the table. This is the place for reading all of it, which would tell what of it to put right.
+    fn inspect(self, enforcer: &mut Enforcer) -> Self {
         let Self::Idle(mut dataplane) = self else {
             return self;
         };
+        enforcer.looking();
         Self::Busy(Box::pin(async move {
             let found = dataplane.has_table().await;
             (dataplane, Work::Inspection(found))

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How changes are gathered.
+/// How changes are gathered. The first after a quiet time is committed at once; it is the many after one another that are
+/// gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// A commit waits until nothing has changed for this long…
+    /// Where the commit before is not this long ago, a commit waits until nothing has changed for this long…
     pub debounce: Duration,
     /// …but no longer than this after the first change.
     pub max_delay: Duration,
@@ -16,8 +17,8 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            debounce: Duration::from_millis(50),
-            max_delay: Duration::from_millis(500),
+            debounce: Duration::from_millis(5),
+            max_delay: Duration::from_millis(50),
         }
     }
 }
@@ -31,6 +32,8 @@ pub(super) struct Schedule {
     timing: Timing,
     /// The first and the latest change since the last commit was started.
     changed: Option<(Instant, Instant)>,
+    /// When the last commit was started.
+    started: Option<Instant>,
     /// When the last commit failed, and the pause after it.
     failed: Option<(Instant, Duration)>,
 }
@@ -40,6 +43,7 @@ impl Schedule {
         Self {
             timing,
             changed: None,
+            started: None,
             failed: None,
         }
     }
@@ -49,9 +53,10 @@ impl Schedule {
         self.changed = Some((first, now));
     }
 
-    /// A commit of all changes so far is on its way.
-    pub(super) fn started(&mut self) {
-        self.changed = None;
+    /// A commit of all changes so far is on its way. Returns when the first of them was.
+    pub(super) fn started(&mut self, now: Instant) -> Option<Instant> {
+        self.started = Some(now);
+        self.changed.take().map(|(first, _)| first)
     }
 
     pub(super) fn succeeded(&mut self) {
@@ -71,8 +76,19 @@ impl Schedule {
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
+        let Timing {
+            debounce,
+            max_delay,
+        } = self.timing;
         let change = self.changed.map(|(first, latest)| {
-            (latest + self.timing.debounce).min(first + self.timing.max_delay)
+            let is_quiet = self
+                .started
+                .is_none_or(|started| first >= started + debounce);
+            if is_quiet {
+                first
+            } else {
+                (latest + debounce).min(first + max_delay)
+            }
         });
         match (change, self.failed) {
             // A change may be what mends it. But where changes never end, loading all of a large table each second
@@ -103,15 +119,24 @@ mod tests {
         let mut schedule = Schedule::new(Timing::default());
         assert_eq!(due(&schedule, start), None);
         schedule.changed(at(0));
-        assert_eq!(due(&schedule, start), Some(50));
-        schedule.changed(at(40));
-        assert_eq!(due(&schedule, start), Some(90));
-        schedule.changed(at(480));
-        assert_eq!(due(&schedule, start), Some(500));
-        schedule.started();
+        assert_eq!(due(&schedule, start), Some(0), "the first at once");
+        assert_eq!(schedule.started(at(0)), Some(at(0)));
+        schedule.changed(at(2));
+        assert_eq!(due(&schedule, start), Some(7));
+        schedule.changed(at(6));
+        assert_eq!(due(&schedule, start), Some(11));
+        for ms in 7..60 {
+            schedule.changed(at(ms));
+        }
+        assert_eq!(
+            due(&schedule, start),
+            Some(52),
+            "of many, the first waits no longer"
+        );
+        assert_eq!(schedule.started(at(52)), Some(at(2)));
         assert_eq!(due(&schedule, start), None);
-        schedule.changed(at(600));
-        assert_eq!(due(&schedule, start), Some(650));
+        schedule.changed(at(57));
+        assert_eq!(due(&schedule, start), Some(57), "it was quiet");
     }
 
     #[test]
@@ -127,7 +152,7 @@ mod tests {
         schedule.changed(start + Duration::from_millis(100));
         assert_eq!(due(&schedule, start), Some(7_500));
         schedule.succeeded();
-        schedule.started();
+        schedule.started(start);
         assert_eq!(due(&schedule, start), None);
     }
 }

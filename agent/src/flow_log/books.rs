@@ -67,7 +67,7 @@ impl Page {
     }
 }
 
-/// The accounts of one node, from when its table was made.
+/// The accounts of one node, from when its rules are this agent's.
 #[derive(Debug, Default)]
 pub struct Books {
     counters: HashMap<String, Meter>,
@@ -120,6 +120,19 @@ impl Books {
             self.confirm(ripe);
         }
         charges
+    }
+
+    /// Takes note of what counters stand at before anything is charged to anybody.
+    pub fn begin_at(&mut self, counters: &[(String, Account, u64)]) {
+        self.counters.clear();
+        for (name, _, value) in counters {
+            self.counters.entry(name.clone()).or_default().read(*value);
+        }
+    }
+
+    /// The table has been made anew, and its counters with it.
+    pub fn counters_begin_anew(&mut self) {
+        self.counters.clear();
     }
 
     /// Accounts whose counters are gone, and of which nothing is under way, would add up for ever.

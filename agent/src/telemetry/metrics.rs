@@ -14,12 +14,20 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Counts;
 use super::drops::Drops;
 use super::gauge::gauge;
+use crate::dataplane::Part;
 use policy_compiler::decode::Kind;
 
 type Labels = [(&'static str, String); 1];
 
 /// From a small change on a small node to a full load of a big one.
-const COMMIT_SECONDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const COMMIT_SECONDS: [f64; 12] = [
+    0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+
+/// From one change on a quiet node to many at once, or a kernel that refuses.
+const PROGRAMMING_SECONDS: [f64; 12] = [
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
+];
 
 #[derive(Debug)]
 pub(super) struct Metrics {
@@ -29,8 +37,9 @@ pub(super) struct Metrics {
     isolated_pods: Gauge,
     commits: Family<Labels, Counter>,
     commit_seconds: Histogram,
+    programming_seconds: Histogram,
     last_commit: Gauge<f64, AtomicU64>,
-    table_losses: Counter,
+    repairs: Family<Labels, Counter>,
     source_failures: Family<Labels, Counter>,
     faulty_manifests: Gauge,
     pub(super) drops: Drops,
@@ -45,8 +54,9 @@ impl Default for Metrics {
             isolated_pods: Gauge::default(),
             commits: Family::default(),
             commit_seconds: Histogram::new(COMMIT_SECONDS),
+            programming_seconds: Histogram::new(PROGRAMMING_SECONDS),
             last_commit: Gauge::default(),
-            table_losses: Counter::default(),
+            repairs: Family::default(),
             source_failures: Family::default(),
             faulty_manifests: Gauge::default(),
             drops: Drops::default(),
@@ -87,15 +97,21 @@ impl Metrics {
             self.commit_seconds.clone(),
         );
         registry.register_with_unit(
+            "programming",
+            "How long it took from an event of the source until the kernel had what follows from it",
+            Unit::Seconds,
+            self.programming_seconds.clone(),
+        );
+        registry.register_with_unit(
             "last_commit_timestamp",
             "When the kernel last took the rules, in seconds since 1970",
             Unit::Seconds,
             self.last_commit.clone(),
         );
         registry.register(
-            "table_losses",
-            "Times that another program had deleted table inet netpol",
-            self.table_losses.clone(),
+            "repairs",
+            "Times that table inet netpol was put right, by what another program had changed of it",
+            self.repairs.clone(),
         );
         registry.register(
             "faulty_manifests",
@@ -112,6 +128,9 @@ impl Metrics {
         for result in ["ok", "failed"] {
             drop(self.commits.get_or_create(&result_label(result)));
         }
+        for part in Part::ALL {
+            drop(self.repairs.get_or_create(&part_label(part)));
+        }
         for kind in Kind::ALL {
             self.set_invalid(kind, 0);
         }
@@ -124,8 +143,8 @@ impl Metrics {
             .inc();
     }
 
-    pub(super) fn table_lost(&self) {
-        self.table_losses.inc();
+    pub(super) fn repaired(&self, part: Part) {
+        self.repairs.get_or_create(&part_label(part)).inc();
     }
 
     pub(super) fn set_faulty_manifests(&self, count: usize) {
@@ -165,6 +184,10 @@ impl Metrics {
         self.last_commit.set(now.as_secs_f64());
     }
 
+    pub(super) fn programmed(&self, took: Duration) {
+        self.programming_seconds.observe(took.as_secs_f64());
+    }
+
     pub(super) fn commit_failed(&self, took: Duration) {
         self.commits.get_or_create(&result_label("failed")).inc();
         self.commit_seconds.observe(took.as_secs_f64());
@@ -182,6 +205,10 @@ impl Metrics {
 
 fn kind_label(kind: Kind) -> Labels {
     [("kind", kind.plural().to_owned())]
+}
+
+fn part_label(part: Part) -> Labels {
+    [("kind", part.name().to_owned())]
 }
 
 fn result_label(result: &str) -> Labels {
@@ -202,11 +229,12 @@ mod tests {
             isolated_pods: 4,
         });
         metrics.committed(Duration::from_millis(30));
+        metrics.programmed(Duration::from_millis(32));
         metrics.commit_failed(Duration::from_millis(3));
         metrics.source_failed("pods");
         metrics.set_invalid(Kind::NetworkPolicy, 2);
         metrics.set_faulty_manifests(1);
-        metrics.table_lost();
+        metrics.repaired(Part::Chain);
         let text = metrics.render();
         for line in [
             "netpol_objects{kind=\"pods\"} 20",
@@ -215,8 +243,10 @@ mod tests {
             "netpol_commits_total{result=\"ok\"} 1",
             "netpol_commits_total{result=\"failed\"} 1",
             "netpol_commit_duration_seconds_count 2",
+            "netpol_programming_seconds_count 1",
             "netpol_faulty_manifests 1",
-            "netpol_table_losses_total 1",
+            "netpol_repairs_total{kind=\"chain\"} 1",
+            "netpol_repairs_total{kind=\"table\"} 0",
             "netpol_source_failures_total{kind=\"pods\"} 1",
             concat!(
                 "netpol_build_info{version=\"",

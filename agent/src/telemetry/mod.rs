@@ -13,6 +13,7 @@ use health::Health;
 pub use health::NotReady;
 use metrics::Metrics;
 
+use crate::dataplane::Part;
 use policy_compiler::decode::Kind;
 use policy_compiler::model::Direction;
 
@@ -73,6 +74,11 @@ impl Telemetry {
         self.shared.health.committed();
     }
 
+    /// How long it took from the first of some changes until the kernel had them.
+    pub fn programmed(&self, took: Duration) {
+        self.shared.metrics.programmed(took);
+    }
+
     /// The kernel refused the rules.
     pub fn commit_failed(&self, took: Duration, problem: &str) {
         self.shared.metrics.commit_failed(took);
@@ -81,8 +87,12 @@ impl Telemetry {
 
     /// The table is not in the kernel any more.
     pub fn table_lost(&self) {
-        self.shared.metrics.table_lost();
         self.shared.health.table_lost();
+    }
+
+    /// What another program had changed of the table is as it should be again.
+    pub fn repaired(&self, part: Part) {
+        self.shared.metrics.repaired(part);
     }
 
     /// How many manifest files have errors.

@@ -5,3 +5,4 @@ mod netlink;
 mod packets;
 mod placed;
 mod tables;
+mod watch;

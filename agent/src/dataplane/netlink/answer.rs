@@ -30,6 +30,8 @@ pub(super) struct Message<'a> {
     flags: u16,
     /// The number of the request it answers.
     pub(super) number: u32,
+    /// The number of the socket that it is due to.
+    pub(super) port: u32,
     pub(super) payload: &'a [u8],
 }
 
@@ -49,6 +51,7 @@ impl<'a> Iterator for Messages<'a> {
             kind: u16::from_ne_bytes([head[4], head[5]]),
             flags: u16::from_ne_bytes([head[6], head[7]]),
             number: u32::from_ne_bytes([head[8], head[9], head[10], head[11]]),
+            port: u32::from_ne_bytes([head[12], head[13], head[14], head[15]]),
             payload,
         })
     }

@@ -10,7 +10,7 @@ use super::command::{Command, commands, shortened};
 use super::operation::ELEMENTS;
 
 /// `NFNL_SUBSYS_NFTABLES`
-const NFTABLES: u8 = 10;
+pub(super) const NFTABLES: u8 = 10;
 /// `NFNL_MSG_BATCH_BEGIN`
 const BEGIN: u16 = 16;
 /// `NFNL_MSG_BATCH_END`
@@ -24,7 +24,7 @@ const DUMP: u16 = 0x300;
 const ACKNOWLEDGE: u16 = 4;
 
 /// `NFPROTO_INET`
-const INET: u8 = 1;
+pub(super) const INET: u8 = 1;
 
 /// Bytes of netlink's header.
 const HEADER: usize = 16;
@@ -169,6 +169,12 @@ impl<'a> Batch<'a> {
 }
 
 impl Encoded<'_> {
+    /// Takes the end away. The kernel looks at such a batch as at any, and then forgets it.
+    pub(super) fn only_try(&mut self) {
+        let length = self.bytes.len().saturating_sub(HEADER + FAMILY_HEADER);
+        self.bytes.truncate(length);
+    }
+
     /// The command of a message by its number, with the element at `offset` within the message if it is of
     /// elements. The message that begins the batch stands for all of it.
     pub(super) fn describe(&self, number: u32, offset: Option<usize>) -> Option<String> {

@@ -15,14 +15,19 @@ mod rule;
 mod set;
 mod transport;
 mod userdata;
+mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use policy_compiler::ruleset::{Rule, Ruleset, Transaction};
+use policy_compiler::model::Direction;
+use policy_compiler::ruleset::{
+    DropLog, DropOf, DropPoint, Ident, Operation, Rule, Ruleset, Transaction, Verdict,
+};
 use tokio::task::spawn_blocking;
 
 pub use attribute::same_attributes;
 pub use error::NetlinkError;
+pub use watch::{NOTICES, Watcher};
 
 use super::{Dataplane, DataplaneError, Found};
 use attribute::Writer;
@@ -36,13 +41,58 @@ use transport::{Report, Transport};
 pub struct NetlinkDataplane {
     /// A commit that is not waited for any more still holds it, and the next one waits.
     transport: Arc<Mutex<Transport>>,
+    /// The number of its socket.
+    port: u32,
 }
 
 impl NetlinkDataplane {
     /// Opens a socket; changes nothing.
     pub fn open() -> Result<Self, NetlinkError> {
-        let transport = Arc::new(Mutex::new(Transport::open()?));
-        Ok(Self { transport })
+        let (transport, port) = Transport::open()?;
+        let transport = Arc::new(Mutex::new(transport));
+        Ok(Self { transport, port })
+    }
+
+    /// The number that the kernel knows the socket by, in this network namespace. Notifications of its commits bear it.
+    #[must_use]
+    pub fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Whether the kernel takes rules that log to `group`. It is given one, in a batch that it never commits.
+    pub async fn check_log(&self, group: u16) -> Result<(), DataplaneError> {
+        let chain = Ident::fixed("check");
+        let point = DropPoint {
+            direction: Direction::Ingress,
+            of: DropOf::Contested,
+        };
+        let log = DropLog {
+            group,
+            ..DropLog::default()
+        };
+        let transaction = Transaction::new(vec![
+            Operation::AddTable,
+            Operation::AddChain(chain.clone(), None),
+            Operation::AddRule(chain, Rule::new(vec![], Verdict::Log(point, log))),
+        ]);
+        let mut batch = Batch::encode(&transaction)?;
+        batch.only_try();
+        Ok(self.send(batch).await?)
+    }
+
+    /// Sends a batch and says what became of it.
+    async fn send(&self, mut batch: Encoded<'_>) -> Result<(), NetlinkError> {
+        if batch.count() == 0 {
+            return Ok(());
+        }
+        let (bytes, last) = (std::mem::take(&mut batch.bytes), batch.last);
+        let commit = move |transport: &mut Transport| {
+            let report = transport.commit(&bytes, last)?;
+            Ok((bytes, report))
+        };
+        let (bytes, report) = self.with_transport(commit).await?;
+        batch.bytes = bytes;
+        verdict(&batch, &report)
     }
 
     /// Does something with the socket on a thread that may wait. Small commits take no longer than waking that thread, but
@@ -64,18 +114,7 @@ impl NetlinkDataplane {
 
 impl Dataplane for NetlinkDataplane {
     async fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
-        let mut batch = Batch::encode(transaction)?;
-        if batch.count() == 0 {
-            return Ok(());
-        }
-        let (bytes, last) = (std::mem::take(&mut batch.bytes), batch.last);
-        let commit = move |transport: &mut Transport| {
-            let report = transport.commit(&bytes, last)?;
-            Ok((bytes, report))
-        };
-        let (bytes, report) = self.with_transport(commit).await?;
-        batch.bytes = bytes;
-        Ok(verdict(&batch, &report)?)
+        Ok(self.send(Batch::encode(transaction)?).await?)
     }
 
     async fn has_table(&mut self) -> Result<bool, DataplaneError> {

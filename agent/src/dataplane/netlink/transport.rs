@@ -62,20 +62,22 @@ pub(super) struct Report {
 }
 
 impl Transport {
-    pub(super) fn open() -> Result<Self, NetlinkError> {
+    /// Opens one, and says its number.
+    pub(super) fn open() -> Result<(Self, u32), NetlinkError> {
         const OPENING: &str = "opening a netlink socket to netfilter";
         let failed = |source| NetlinkError::socket(OPENING, source);
         let mut socket = Socket::new(NETLINK_NETFILTER).map_err(failed)?;
-        socket.bind_auto().map_err(failed)?;
+        let port = socket.bind_auto().map_err(failed)?.port_number();
         // Refusals come without the refused message, but with where in it the fault is. Old kernels do without.
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
         let limit = reserve(&socket).map_err(|error| failed(error.into()))?;
-        Ok(Self {
+        let transport = Self {
             socket,
             datagram: Vec::with_capacity(DATAGRAM),
             limit,
-        })
+        };
+        Ok((transport, port))
     }
 
     /// Sends a batch whose last command has the number `last`, and reads what became of it. Fails if that is not known.

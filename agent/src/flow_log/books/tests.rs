@@ -24,6 +24,19 @@ fn read(books: &mut Books, counters: &[(&str, u64)], received: &[(&str, u64)]) -
 }
 
 #[test]
+fn what_was_there_before_is_nobodys_business() {
+    let named = |value| [("a".to_owned(), account("a"), value)];
+    let mut books = Books::default();
+    books.begin_at(&named(500));
+    books.begin_at(&named(1000));
+    assert_eq!(read(&mut books, &[("a", 1010)], &[("a", 10)]), [10]);
+    books.counters_begin_anew();
+    assert_eq!(read(&mut books, &[("a", 1500)], &[("a", 1500)]), [1500]);
+    books.settle();
+    assert_eq!(books.take_all_suppressed(), 0);
+}
+
+#[test]
 fn what_is_on_its_way_is_not_suppressed() {
     let mut books = Books::default();
     read(&mut books, &[], &[]);

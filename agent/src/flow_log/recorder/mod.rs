@@ -173,9 +173,12 @@ impl FlowLog {
         }
     }
 
-    /// It is in the kernel.
-    pub fn committed(&mut self) {
+    /// It is in the kernel, in a table that was made anew or in the one that was there.
+    pub fn committed(&mut self, is_table_new: bool) {
         if let Some(running) = &mut self.running {
+            if is_table_new {
+                running.teller.table_is_new();
+            }
             running.is_ready = true;
             running.reader.rules_are_ours();
             if let Some(known) = running.committing.take() {

@@ -10,7 +10,7 @@ use tracing::{error, warn};
 
 use crate::flow_log::accounts;
 use crate::flow_log::attribution::Attribution;
-use crate::flow_log::books::Books;
+use crate::flow_log::books::{Account, Books};
 use crate::flow_log::event::{Line, LostAt, LostEvent, Reason};
 use crate::flow_log::format::Format;
 use crate::flow_log::kernel::Message;
@@ -40,6 +40,8 @@ pub(super) struct Teller {
     telemetry: Telemetry,
     rest_due: Instant,
     mismatch_told: Option<Instant>,
+    /// The table has been made anew since the last reading of its counters.
+    is_table_new: bool,
 }
 
 pub(super) fn lost_line(format: Format, node: &Name, count: u64, at: LostAt) -> String {
@@ -70,11 +72,17 @@ impl Teller {
             telemetry,
             rest_due: Instant::now() + REST,
             mismatch_told: None,
+            is_table_new: false,
         }
     }
 
     pub(super) fn reopen(&self) {
         self.output.reopen();
+    }
+
+    /// The table has been made anew.
+    pub(super) fn table_is_new(&mut self) {
+        self.is_table_new = true;
     }
 
     pub(super) fn reader_ended(&self) {
@@ -120,9 +128,15 @@ impl Teller {
                 is_gap_open,
             } => {
                 self.books.set_gap(is_gap_open);
-                // The table that is there first is an earlier agent's, whose counters go with it.
+                let counters = self.with_accounts(&counters);
                 if is_ours {
+                    if std::mem::take(&mut self.is_table_new) {
+                        self.books.counters_begin_anew();
+                    }
                     self.read(&counters, &received, is_settled, compiler);
+                } else {
+                    // What an earlier agent's rules dropped is not this one's to account for.
+                    self.books.begin_at(&counters);
                 }
             }
             Message::Up => self.telemetry.set_flow_log_up(true),
@@ -184,21 +198,24 @@ impl Teller {
             .write(lost_line(self.format, &self.node, count, at));
     }
 
-    fn read(
-        &mut self,
-        counters: &[(String, u64)],
-        received: &[(DropPoint, u64)],
-        is_settled: bool,
-        compiler: &Compiler,
-    ) {
-        let snapshot = compiler.snapshot();
-        let counters: Vec<_> = counters
+    fn with_accounts(&self, counters: &[(String, u64)]) -> Vec<(String, Account, u64)> {
+        counters
             .iter()
             .filter_map(|(name, value)| {
                 let account = accounts::of_counter(name, self.attribution.pods_here())?;
                 Some((name.clone(), account, *value))
             })
-            .collect();
+            .collect()
+    }
+
+    fn read(
+        &mut self,
+        counters: &[(String, Account, u64)],
+        received: &[(DropPoint, u64)],
+        is_settled: bool,
+        compiler: &Compiler,
+    ) {
+        let snapshot = compiler.snapshot();
         let received: Vec<_> = received
             .iter()
             .map(|(point, count)| {
@@ -208,7 +225,7 @@ impl Teller {
                 )
             })
             .collect();
-        for (account, count) in self.books.read(&counters, &received, is_settled) {
+        for (account, count) in self.books.read(counters, &received, is_settled) {
             let (namespace, workload) = accounts::labels(&account, snapshot);
             self.telemetry
                 .dropped(&namespace, &workload, account.direction, count);

@@ -13,7 +13,7 @@ use policy_compiler::ruleset::{
 pub(super) const FAMILIES: [(Family, &str); 2] = [(Family::V4, "4"), (Family::V6, "6")];
 const SIDES: [Side; 2] = [Side::Source, Side::Destination];
 
-pub(super) fn ident(name: &str) -> Ident {
+pub(crate) fn ident(name: &str) -> Ident {
     Ident::fixed(name)
 }
 
@@ -107,7 +107,7 @@ pub(super) fn verdicts() -> Vec<Verdict> {
 }
 
 /// What the rows refer to.
-pub(super) fn ground() -> Ruleset {
+pub(crate) fn ground() -> Ruleset {
     let mut ruleset = Ruleset::default();
     for (family, digit) in FAMILIES {
         let kinds = [
@@ -132,7 +132,7 @@ pub(super) fn ground() -> Ruleset {
 }
 
 /// Adds rules, each in a chain that says which row it is.
-pub(super) fn in_chains(mut ruleset: Ruleset, rules: &[Rule]) -> Ruleset {
+pub(crate) fn in_chains(mut ruleset: Ruleset, rules: &[Rule]) -> Ruleset {
     for (row, rule) in rules.iter().enumerate() {
         let chain = Chain {
             hook: None,

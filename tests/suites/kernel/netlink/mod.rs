@@ -3,7 +3,7 @@
 mod dumped;
 mod edits;
 mod found;
-mod ground;
+pub(crate) mod ground;
 mod large;
 mod privileges;
 mod raw;

@@ -1,0 +1,58 @@
+//! A great many changes of other tables.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use netpol_agent::dataplane::{Disturbance, Part};
+use policy_compiler::ruleset::Transaction;
+
+use super::Watched;
+use crate::netlink::ground::ground;
+
+/// A table with so many elements, added by one commit.
+fn other(elements: u32) -> String {
+    let mut script = "add table inet other\nadd set inet other s { type ipv4_addr; }\n".to_owned();
+    script.push_str("add element inet other s { ");
+    for i in 0..elements {
+        let _ = write!(script, "{}, ", std::net::Ipv4Addr::from(0x0a00_0000 + i));
+    }
+    script.push_str("}\n");
+    script
+}
+
+/// Processor time of this thread.
+fn busy() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("figures");
+    let first = stat.split(' ').next().and_then(|ns| ns.parse().ok());
+    Duration::from_nanos(first.expect("nanoseconds"))
+}
+
+#[test]
+fn a_hundred_thousand_elements_of_another_table_do_not_delay() {
+    const ELEMENTS: u32 = 100_000;
+    let mut watched = Watched::new("many");
+    watched.commit(&Transaction::replace(&ground()));
+    let script = other(ELEMENTS);
+    // They wait in the socket when the own table is changed: what is measured is all the work there is.
+    watched.nft(&script);
+    watched.nft("delete table inet netpol\n");
+    let (start, before) = (Instant::now(), busy());
+    let foreign = watched.foreign();
+    let (took, worked) = (start.elapsed(), busy().saturating_sub(before));
+    assert_eq!(foreign.part(), Part::Table);
+    println!(
+        "{ELEMENTS} elements of another table: told after {took:?}, of which {worked:?} were work"
+    );
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn an_overrun_is_told() {
+    let mut watched = Watched::with_buffer("overrun", 4096);
+    watched.commit(&Transaction::replace(&ground()));
+    watched.nft(&other(10_000));
+    assert_eq!(watched.next(), Disturbance::Overrun);
+    // And then all is as before.
+    watched.nft("add chain inet netpol mine\n");
+    assert_eq!(watched.foreign().part(), Part::Chain);
+}
