@@ -42,7 +42,7 @@ impl Memory {
         self.state().has_table = true;
     }
 
-    /// Makes one more coming reading of the table find this. Otherwise a table is found to be as it should be.
+    /// Makes one more coming reading of the table find this. Otherwise a table is found to differ in everything.
     pub fn find_next(&self, found: Found) {
         self.state().findings.push_back(found);
     }
@@ -78,11 +78,14 @@ impl Dataplane for Memory {
         Ok(self.state().has_table)
     }
 
-    async fn read(&mut self, _wanted: &Ruleset) -> Result<Found, DataplaneError> {
+    async fn read(&mut self, wanted: &Ruleset) -> Result<Found, DataplaneError> {
         let mut state = self.state();
         Ok(match (state.has_table, state.findings.pop_front()) {
             (_, Some(found)) => found,
-            (true, None) => Found::Same,
+            (true, None) => Found::Differs {
+                repair: Transaction::replace(wanted),
+                differences: vec!["everything".to_owned()],
+            },
             (false, None) => Found::Nothing,
         })
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::NodeScope;
-use policy_compiler::ruleset::{Ruleset, Transaction};
+use policy_compiler::ruleset::Ruleset;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::repairs::Repairs;
 use super::schedule::Schedule;
-use super::{Enforcement, Outcome};
+use super::{Enforcement, Outcome, Write};
 use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
 use crate::flow_log::{FlowLog, Occurrence};
 use crate::source::Update;
@@ -141,7 +141,7 @@ impl Enforcer {
     }
 
     /// What is to be committed now, if anything.
-    pub(super) fn start(&mut self) -> Option<Transaction> {
+    pub(super) fn start(&mut self) -> Option<Write> {
         let now = Instant::now();
         let since = self.schedule.started(now).unwrap_or(now);
         // What a commit that failed was to bring is in the kernel only now.
@@ -150,36 +150,43 @@ impl Enforcer {
         let counts = self.counts();
         self.telemetry.set_counts(counts);
         let change = self.compiler.take_transaction();
-        let transaction = if self.replace {
-            Transaction::replace(self.compiler.ruleset())
-        } else {
-            change
-        };
         self.flow_log.committing();
-        if transaction.is_empty() {
+        if self.replace {
+            return Some(Write::Whole(self.compiler.ruleset().clone()));
+        }
+        if change.is_empty() {
             self.since = None;
             self.flow_log.committed(false);
             return None;
         }
-        Some(transaction)
+        Some(Write::Change(change))
     }
 
     pub(super) fn finish(&mut self, Outcome { result, took }: Outcome) {
         match result {
-            Ok(()) => {
+            Ok(written) => {
                 self.schedule.succeeded();
                 if let Some(since) = self.since.take() {
                     self.telemetry.programmed(since.elapsed());
                 }
                 // Whoever sees that the agent is ready expects that drops are told.
-                self.flow_log.committed(self.replace);
+                self.flow_log.committed(written.is_new);
                 self.telemetry.committed(took);
                 if let Some(part) = self.repairs.succeeded(Instant::now(), took) {
                     self.telemetry.repaired(part);
                 }
                 if std::mem::take(&mut self.replace) {
                     let isolated_pods = self.counts().isolated_pods;
-                    info!(?took, isolated_pods, "the rules are in force");
+                    let how = match (written.is_new, written.differences.len()) {
+                        (true, _) => "the table was written whole",
+                        (false, 0) => "the table was as it should be",
+                        (false, _) => "the table was put right",
+                    };
+                    let differences = written.differences.join("; ");
+                    info!(
+                        ?took,
+                        isolated_pods, how, differences, "the rules are in force"
+                    );
                 } else {
                     debug!(?took, "the rules are up to date");
                 }

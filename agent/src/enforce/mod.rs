@@ -22,10 +22,11 @@ use std::time::Duration;
 
 use futures::stream::{Stream, StreamExt, pending};
 use policy_compiler::model::NodeScope;
-use policy_compiler::ruleset::Transaction;
+use policy_compiler::ruleset::{Operation, Ruleset, Transaction};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::debug;
 
-use crate::dataplane::{Dataplane, DataplaneError, Disturbance};
+use crate::dataplane::{Dataplane, DataplaneError, Disturbance, Found};
 use crate::flow_log::FlowLog;
 use crate::source::Update;
 use crate::telemetry::Telemetry;
@@ -101,8 +102,8 @@ pub async fn enforce<D: Dataplane + 'static, S>(
             Some(disturbance) = disturbances.next() => enforcer.disturbed(disturbance, idle),
             () = ready(()), if idle && enforcer.must_look() => state = state.inspect(&mut enforcer),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                if let Some(transaction) = enforcer.start() {
-                    state = state.commit(transaction);
+                if let Some(write) = enforcer.start() {
+                    state = state.write(write);
                 }
             }
             _ = inspection.tick(), if idle && enforcer.has_written() => state = state.inspect(&mut enforcer),
@@ -115,10 +116,27 @@ pub async fn enforce<D: Dataplane + 'static, S>(
     }
 }
 
-/// What became of a transaction, and how long it took.
+/// What is to be written.
+enum Write {
+    /// What changed since the last time.
+    Change(Transaction),
+    /// Whatever makes the table this, however it is now.
+    Whole(Ruleset),
+}
+
+/// What became of a write, and how long it took.
 struct Outcome {
-    result: Result<(), DataplaneError>,
+    result: Result<Written, DataplaneError>,
     took: Duration,
+}
+
+/// How a table was made what it should be.
+#[derive(Debug, Default)]
+struct Written {
+    /// It was made anew, and all its counters with it.
+    is_new: bool,
+    /// What was found in it that should have been otherwise.
+    differences: Vec<String>,
 }
 
 /// What the dataplane did.
@@ -143,19 +161,25 @@ impl<D: Dataplane + 'static> State<D> {
         }
     }
 
-    fn commit(self, transaction: Transaction) -> Self {
+    fn write(self, write: Write) -> Self {
         let Self::Idle(mut dataplane) = self else {
             return self;
         };
         Self::Busy(Box::pin(async move {
             let start = Instant::now();
-            let result = dataplane.commit(&transaction).await;
+            let result = match write {
+                Write::Change(transaction) => {
+                    let done = dataplane.commit(&transaction).await;
+                    done.map(|()| Written::default())
+                }
+                Write::Whole(wanted) => put_right(&mut dataplane, &wanted).await,
+            };
             let took = start.elapsed();
             (dataplane, Work::Commit(Outcome { result, took }))
         }))
     }
 
-    /// Asks for the table. This is the place for reading all of it, which would tell what of it to put right.
+    /// Asks for the table.
     fn inspect(self, enforcer: &mut Enforcer) -> Self {
         let Self::Idle(mut dataplane) = self else {
             return self;
@@ -166,4 +190,38 @@ impl<D: Dataplane + 'static> State<D> {
             (dataplane, Work::Inspection(found))
         }))
     }
+}
+
+/// Makes the table what it should be: of what is there already, and right, nothing is touched, so that the table of an
+/// earlier agent is taken over with its counters. What cannot be compared or mended is replaced, in one transaction.
+async fn put_right<D: Dataplane>(
+    dataplane: &mut D,
+    wanted: &Ruleset,
+) -> Result<Written, DataplaneError> {
+    if let Ok(found) = dataplane.read(wanted).await {
+        let (repair, differences) = match found {
+            Found::Same => return Ok(Written::default()),
+            Found::Differs {
+                repair,
+                differences,
+            } => (repair, differences),
+            Found::Nothing => (Transaction::replace(wanted), Vec::new()),
+        };
+        let is_new = repair.operations().contains(&Operation::DeleteTable);
+        match dataplane.commit(&repair).await {
+            Ok(()) => {
+                return Ok(Written {
+                    is_new,
+                    differences,
+                });
+            }
+            Err(error) if is_new => return Err(error),
+            Err(error) => debug!(%error, "the table could not be mended; replacing it"),
+        }
+    }
+    dataplane.commit(&Transaction::replace(wanted)).await?;
+    Ok(Written {
+        is_new: true,
+        differences: Vec::new(),
+    })
 }

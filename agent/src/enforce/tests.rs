@@ -283,6 +283,41 @@ async fn a_table_that_was_deleted_comes_back() {
     .await;
 }
 
+/// What an earlier agent has left is taken over as far as it is right.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_there_is_taken_over() {
+    run(async {
+        let bench = Bench::start();
+        bench.dataplane.leave_table();
+        bench.dataplane.find_next(Found::Same);
+        bench.add_all();
+        pass(60).await;
+        assert_eq!(bench.attempts(), 0, "nothing to write");
+        assert!(bench.telemetry.readiness().is_ok());
+        bench.add_pod("db", "10.244.1.3");
+        pass(10).await;
+        let change = bench.dataplane.committed()[0].clone();
+        assert!(
+            change.contains("10.244.1.3") && !change.contains("delete table"),
+            "{change}"
+        );
+        // What cannot be mended is replaced, and packets meet the old rules until then.
+        let repair = Transaction::new(vec![Operation::AddTable]);
+        let differences = vec!["a rule".to_owned()];
+        bench.dataplane.find_next(Found::Differs {
+            repair,
+            differences,
+        });
+        bench.dataplane.fail_next("no");
+        let sent = bench.disturbances.unbounded_send(Disturbance::Overrun);
+        sent.expect("the loop listens");
+        pass(10).await;
+        let whole = bench.dataplane.committed()[1].clone();
+        assert!(whole.contains("delete table inet netpol\n"), "{whole}");
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_others_change_is_put_right_at_once() {
     run(async {

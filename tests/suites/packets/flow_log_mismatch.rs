@@ -53,7 +53,9 @@ fn an_edited_table_is_told() {
     }
     for (edit, direction, said) in EDITS {
         let (mut lab, folder) = world(Topology::RoutedVeth);
-        start(&mut lab, &folder, &["--flow-log-window=1s"]);
+        // Otherwise the edit would be undone before a packet met it.
+        let unwatched = ["--flow-log-window=1s", "--dataplane=nft"];
+        start(&mut lab, &folder, &unwatched);
         lab.host(&netpol_tests::lab::Place::node(NODE))
             .and_then(|node| node.netns().nft(&format!("{edit}\n")))
             .unwrap_or_else(|error| panic!("{edit}: {error}"));
