@@ -6,9 +6,12 @@
 mod answer;
 mod attribute;
 mod batch;
+mod chain;
 mod command;
 mod error;
 mod expression;
+mod header;
+mod key;
 mod operation;
 mod read;
 mod rule;

@@ -1,9 +1,10 @@
 //! Commands as messages to `nf_tables`.
 
-use policy_compiler::ruleset::{Element, Hook, Ident, Rule, TABLE};
+use policy_compiler::ruleset::{Element, Ident, Rule, TABLE};
 
 use super::attribute::Writer;
 use super::batch::Batch;
+use super::chain::{CHAIN_NAME, write_chain};
 use super::command::Command;
 use super::rule::{Lists, port_lists, write_expressions};
 use super::set::{
@@ -42,10 +43,6 @@ pub(super) const GET_FLOW_TABLES: u8 = 23;
 // What follows the table's name (1) in most messages.
 pub(super) const IN_TABLE: u16 = 1;
 pub(super) const NAME: u16 = 2;
-pub(super) const CHAIN_NAME: u16 = 3;
-pub(super) const CHAIN_HOOK: u16 = 4;
-pub(super) const CHAIN_POLICY: u16 = 5;
-pub(super) const CHAIN_TYPE: u16 = 7;
 pub(super) const RULE_CHAIN: u16 = 2;
 pub(super) const RULE_EXPRESSIONS: u16 = 4;
 pub(super) const RULE_USERDATA: u16 = 7;
@@ -233,29 +230,4 @@ fn write_counter(writer: &mut Writer, name: &Ident) {
         w.be64(1, 0);
         w.be64(2, 0);
     });
-}
-
-fn write_chain(writer: &mut Writer, name: &Ident, hook: Option<Hook>) {
-    writer.text(CHAIN_NAME, name.as_str());
-    let Some(hook) = hook else { return };
-    writer.text(CHAIN_TYPE, FILTER);
-    writer.be32(CHAIN_POLICY, ACCEPT);
-    writer.nest(CHAIN_HOOK, |w| {
-        w.be32(1, hook_number(hook));
-        w.put(2, &hook.priority().to_be_bytes());
-    });
-}
-
-/// The only type of base chains.
-pub(super) const FILTER: &str = "filter";
-/// `NF_ACCEPT`, the only policy.
-pub(super) const ACCEPT: u32 = 1;
-
-/// `NF_INET_LOCAL_IN`, `NF_INET_FORWARD` or `NF_INET_LOCAL_OUT`
-pub(super) fn hook_number(hook: Hook) -> u32 {
-    match hook {
-        Hook::Input => 1,
-        Hook::Forward(_) => 2,
-        Hook::Output(_) => 3,
-    }
 }

@@ -1,7 +1,5 @@
 //! Rules as lists of instructions: the same that `nft` makes of them in a table of family inet.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use policy_compiler::model::{PortRange, Protocol};
 use policy_compiler::ruleset::{AddressMatch, Family, Ident, Match, Rule, Side, Verdict};
@@ -11,6 +9,7 @@ use super::expression::{
     AFTER_4_BYTES, AFTER_16_BYTES, Compare, Connection, Expressions, FIRST_REGISTER, Header, Meta,
     Target,
 };
+use super::header::{number, octets, offset};
 use super::set::ANONYMOUS;
 
 /// `ct state established,related`
@@ -240,31 +239,5 @@ impl Encoder<'_> {
                 }
             },
         }
-    }
-}
-
-/// IP's number for a protocol.
-fn number(protocol: Protocol) -> u8 {
-    match protocol {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-        Protocol::Sctp => 132,
-    }
-}
-
-/// Where the header has an address.
-fn offset(family: Family, side: Side) -> u32 {
-    match (family, side) {
-        (Family::V4, Side::Source) => 12,
-        (Family::V4, Side::Destination) => 16,
-        (Family::V6, Side::Source) => 8,
-        (Family::V6, Side::Destination) => 24,
-    }
-}
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }

@@ -7,6 +7,7 @@ use policy_compiler::ruleset::{Comment, Element, Family, Ident, SetKey};
 
 use super::attribute::Writer;
 use super::expression::{ITEM, Target, value_data, verdict_data};
+use super::key::Key;
 use super::userdata::Userdata;
 
 /// The name of a set that belongs to one rule: the kernel puts a number in.
@@ -180,82 +181,4 @@ fn write_end(writer: &mut Writer, end: &Key) {
         w.be32(ELEMENT_FLAGS, INTERVAL_END);
         value_data(w, KEY, end.bytes());
     });
-}
-
-/// The bytes of a key, as they are in registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
-    bytes: [u8; 20],
-    length: u8,
-}
-
-impl Key {
-    /// The first 20 bytes of what is given, which is all that a key has.
-    pub(super) fn of(parts: &[u8]) -> Self {
-        let mut bytes = [0; 20];
-        for (place, byte) in bytes.iter_mut().zip(parts) {
-            *place = *byte;
-        }
-        let length = u8::try_from(parts.len().min(bytes.len())).unwrap_or_default();
-        Self { bytes, length }
-    }
-
-    /// The last key as long as this one.
-    pub(super) fn last(mut self) -> Self {
-        let length = usize::from(self.length);
-        self.bytes[..length].fill(u8::MAX);
-        self
-    }
-
-    pub(super) fn address(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(address) => Self::of(&address.octets()),
-            IpAddr::V6(address) => Self::of(&address.octets()),
-        }
-    }
-
-    fn port(port: u16) -> Self {
-        Self::of(&port.to_be_bytes())
-    }
-
-    fn with_port(mut self, port: u16) -> Self {
-        let [high, low] = port.to_be_bytes();
-        for byte in [high, low, 0, 0] {
-            if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {
-                *place = byte;
-                self.length += 1;
-            }
-        }
-        self
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
-    }
-
-    /// The key before, if this is not the first.
-    pub(super) fn predecessor(mut self) -> Option<Self> {
-        let length = usize::from(self.length);
-        for byte in self.bytes[..length].iter_mut().rev() {
-            let (next, is_under) = byte.overflowing_sub(1);
-            *byte = next;
-            if !is_under {
-                return Some(self);
-            }
-        }
-        None
-    }
-
-    /// The next key, if this is not the last.
-    fn successor(mut self) -> Option<Self> {
-        let length = usize::from(self.length);
-        for byte in self.bytes[..length].iter_mut().rev() {
-            let (next, is_over) = byte.overflowing_add(1);
-            *byte = next;
-            if !is_over {
-                return Some(self);
-            }
-        }
-        None
-    }
 }

@@ -1,18 +1,18 @@
 //! The socket that batches go out by.
 
+mod question;
+
 use std::io;
 
 use netlink_sys::constants::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
-use policy_compiler::ruleset::TABLE;
 
 use super::NetlinkError;
 use super::answer::{Answer, Message, Messages};
-use super::attribute::{Attributes, Writer};
-use super::batch::{dump_request, message_type, request};
-use super::operation::{GET_GENERATION, GET_TABLE, IN_TABLE, NEW_GENERATION, NEW_TABLE};
+
+pub(super) use question::Dumped;
 
 /// Bytes that a batch may have. It is a bound, no memory: 150,000 pods in ten sets each are some 40 MB.
 const SEND_BUFFER: usize = 512 << 20;
@@ -30,7 +30,6 @@ const QUESTION: u32 = 0;
 
 const SENDING: &str = "sending to netfilter";
 const ANSWERS: &str = "reading netfilter's answer";
-const DUMPING: &str = "reading the table";
 
 /// A socket to netfilter in the network namespace of the thread that opened it.
 #[derive(Debug)]
@@ -39,15 +38,6 @@ pub(super) struct Transport {
     datagram: Vec<u8>,
     /// Bytes that go out at once.
     limit: usize,
-}
-
-/// How a dump ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dumped {
-    /// All there is was told.
-    Whole,
-    /// Something was changed or lost meanwhile.
-    Torn,
 }
 
 /// What the kernel said of a batch.
@@ -136,98 +126,6 @@ impl Transport {
                 Err(NetlinkError::NoAnswer { is_unchanged })
             }
         }
-    }
-
-    /// Whether the table is there.
-    pub(super) fn has_table(&mut self) -> Result<bool, NetlinkError> {
-        Ok(self.table(|_| ())?.is_some())
-    }
-
-    /// What `read` makes of the table's attributes, if it is there.
-    pub(super) fn table<T>(
-        &mut self,
-        mut read: impl FnMut(Attributes<'_>) -> T,
-    ) -> Result<Option<T>, NetlinkError> {
-        let name = |w: &mut Writer| w.text(IN_TABLE, TABLE);
-        let mut found = None;
-        self.ask(GET_TABLE, name, |message| {
-            if message.kind == message_type(NEW_TABLE) {
-                found = Some(Ok(Some(read(message.attributes()))));
-            } else if let Some(answer) = message.answer() {
-                found = Some(match answer.errno {
-                    libc::ENOENT => Ok(None),
-                    errno => Err(io::Error::from_raw_os_error(errno)),
-                });
-            }
-        })?;
-        match found {
-            Some(found) => found.map_err(|source| NetlinkError::socket(ANSWERS, source)),
-            None => Err(NetlinkError::NoAnswer { is_unchanged: true }),
-        }
-    }
-
-    /// The number of the last commit to nftables in this namespace, by whomever. `None` if it is not told.
-    pub(super) fn generation(&mut self) -> Result<Option<u32>, NetlinkError> {
-        let mut generation = None;
-        self.ask(
-            GET_GENERATION,
-            |_| {},
-            |message| {
-                if message.kind == message_type(NEW_GENERATION) {
-                    let found = message.attributes().find(|a| a.kind == 1);
-                    generation =
-                        found.and_then(|a| Some(u32::from_be_bytes(*a.value.first_chunk()?)));
-                }
-            },
-        )?;
-        Ok(generation)
-    }
-
-    /// Reads all objects that a dump tells of, which come as messages of kind `told`. What goes away meanwhile tears it.
-    pub(super) fn dump(
-        &mut self,
-        message: u8,
-        told: u8,
-        attributes: impl FnOnce(&mut Writer),
-        mut take: impl FnMut(Attributes<'_>),
-    ) -> Result<Dumped, NetlinkError> {
-        self.send(&dump_request(message, QUESTION, attributes))?;
-        let (mut is_done, mut is_torn, mut errno) = (false, false, 0);
-        let is_all = self.receive(|message| {
-            if message.number != QUESTION {
-                return;
-            }
-            is_torn |= message.is_torn();
-            if message.kind == message_type(told) {
-                take(message.attributes());
-            } else if let Some(end) = message.end() {
-                is_done = true;
-                errno = end;
-            }
-        })?;
-        match errno {
-            0 if is_all && is_done && !is_torn => Ok(Dumped::Whole),
-            0 | libc::ENOENT | libc::EINTR | libc::EAGAIN => Ok(Dumped::Torn),
-            _ => {
-                let source = io::Error::from_raw_os_error(errno);
-                Err(NetlinkError::socket(DUMPING, source))
-            }
-        }
-    }
-
-    fn ask(
-        &mut self,
-        message: u8,
-        attributes: impl FnOnce(&mut Writer),
-        mut take: impl FnMut(Message<'_>),
-    ) -> Result<(), NetlinkError> {
-        self.send(&request(message, QUESTION, attributes))?;
-        self.receive(|message| {
-            if message.number == QUESTION {
-                take(message);
-            }
-        })?;
-        Ok(())
     }
 
     /// The kernel has done all it is asked when this returns, and its answers wait.

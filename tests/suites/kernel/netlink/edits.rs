@@ -1,5 +1,6 @@
 //! Edits by another program are found, named, and repaired with no more than it takes.
 
+mod objects;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,8 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::ground::{address, ident, ports};
 use super::{Programmed, as_json};
-use rows::{Edit, ROWS, Repair};
+use objects::OBJECTS;
+use rows::{Edit, RULES, Repair};
 
 /// A table with one of each kind of object, small enough to be edited by hand.
 pub(super) fn table() -> Ruleset {
@@ -125,6 +127,10 @@ fn with_handles(netns: &Netns, command: &str) -> String {
     text
 }
 
+fn rows() -> impl Iterator<Item = &'static Edit> {
+    RULES.iter().chain(OBJECTS)
+}
+
 fn without_counts(listing: &[String]) -> Vec<String> {
     let lines = listing.iter();
     lines
@@ -143,7 +149,7 @@ fn every_edit_is_found_and_repaired() {
         command,
         told,
         repair,
-    } in ROWS
+    } in rows()
     {
         load(&programmed.netns, &wanted);
         assert_eq!(programmed.read(&wanted).expect("read"), Found::Same);
@@ -197,7 +203,7 @@ fn every_edit_is_found_and_repaired() {
 fn any_edits_together_are_repaired() {
     let wanted = table();
     let programmed = std::cell::RefCell::new(Programmed::new("edited").expect("a namespace"));
-    let indices: Vec<usize> = (0..ROWS.len()).collect();
+    let indices: Vec<usize> = (0..rows().count()).collect();
     let edits = subsequence(indices, 1..6).prop_shuffle();
     let mut runner = TestRunner::new(Config {
         cases: 150,
@@ -209,7 +215,8 @@ fn any_edits_together_are_repaired() {
         load(&programmed.netns, &wanted);
         let before = as_json(&programmed.netns).expect("a listing");
         for row in edits {
-            let command = with_handles(&programmed.netns, ROWS[row].command);
+            let edit = rows().nth(row).expect("a row");
+            let command = with_handles(&programmed.netns, edit.command);
             let _ = programmed.netns.nft(&command);
         }
         if let Found::Differs { repair, .. } = programmed.read(&wanted).expect("read") {

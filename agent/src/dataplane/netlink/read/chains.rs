@@ -4,7 +4,7 @@ use policy_compiler::model::PortRange;
 use policy_compiler::ruleset::{Chain, Hook, Ident, Rule, Ruleset, Verdict};
 
 use super::super::attribute::{Attributes, Writer, same_attributes};
-use super::super::operation::{ACCEPT, FILTER, hook_number};
+use super::super::chain::{ACCEPT, FILTER, hook_number};
 use super::super::rule::{Lists, port_lists, write_expressions};
 use super::super::set::{HAS_INTERVALS, IS_ANONYMOUS, IS_CONSTANT, PORT};
 use super::Image;

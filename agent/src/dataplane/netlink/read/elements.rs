@@ -1,12 +1,16 @@
 //! Elements as the kernel dumps them, and what they are in a ruleset.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use policy_compiler::ruleset::{Element, Ident, SetKey};
 
 use super::super::attribute::Attributes;
 use super::super::expression::{GOTO, VALUE, VERDICT};
-use super::super::set::{DATA, ELEMENT_FLAGS, ELEMENT_USERDATA, INTERVAL_END, KEY, Key};
+use super::super::key::Key;
+use super::super::set::{DATA, ELEMENT_FLAGS, ELEMENT_USERDATA, INTERVAL_END, KEY};
 use super::super::userdata::Userdata;
 
 /// An element, or one end of an interval.

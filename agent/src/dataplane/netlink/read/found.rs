@@ -1,10 +1,8 @@
 //! Chains, rules and sets as the kernel dumps them.
 
 use super::super::attribute::Attributes;
-use super::super::operation::{
-    CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TYPE, NAME, RULE_CHAIN, RULE_EXPRESSIONS,
-    RULE_USERDATA,
-};
+use super::super::chain::{CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TYPE};
+use super::super::operation::{NAME, RULE_CHAIN, RULE_EXPRESSIONS, RULE_USERDATA};
 use super::super::set::{
     DATA_TYPE, DESCRIPTION, FLAGS, IS_ANONYMOUS, IS_MAP, KEY_LENGTH, KEY_TYPE, USERDATA,
 };
