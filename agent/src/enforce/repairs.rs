@@ -151,13 +151,13 @@ impl Repairs {
                 warn!(process, pid, changed = %foreign, "another program changes table inet netpol again and again, more \
                     than {OFTEN} times a minute; it is put right each time, but this is told once a minute. Stop that program");
             }
-        } else if foreign.is_agents() {
-            warn!(pid, changed = %foreign, "another agent writes table inet netpol; only one may run on a node");
         } else if foreign.is_gone {
             warn!(
                 process,
                 pid, "another program has deleted table inet netpol; writing all of it anew"
             );
+        } else if foreign.is_agents() {
+            warn!(pid, changed = %foreign, "another agent writes table inet netpol; only one may run on a node");
         } else {
             warn!(process, pid, changed = %foreign, "another program has changed table inet netpol; writing all of it anew");
         }
