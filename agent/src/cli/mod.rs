@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::dataplane::Process;
 use crate::manifests::printable;
 
 const AFTER_HELP: &str = "\
@@ -83,7 +84,7 @@ pub fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // By this name other programs know who changes nftables.
-        .thread_name("netpol")
+        .thread_name(Process::AGENT)
         .build();
     let result = match runtime {
         Ok(runtime) => {

@@ -103,6 +103,7 @@ mod tests {
         let none =
             "there is no table inet netpol: no policy is enforced in this network namespace\n";
         assert_eq!(said(&mut memory).await, Err(none.to_owned()));
+        memory.leave_table();
         memory.find_next(Found::Same);
         let same = "table inet netpol is as it should be\n";
         assert_eq!(said(&mut memory).await, Ok(same.to_owned()));

@@ -48,6 +48,11 @@ pub struct Process {
     pub name: String,
 }
 
+impl Process {
+    /// What an agent's threads are called that write to nftables.
+    pub const AGENT: &str = "netpol";
+}
+
 impl Part {
     /// All of them.
     pub const ALL: [Self; 6] = [
@@ -101,6 +106,13 @@ impl Foreign {
     pub fn part(&self) -> Part {
         let found = Part::ALL.into_iter().find(|part| self.count(*part) > 0);
         found.unwrap_or(Part::Other)
+    }
+
+    /// Whether another agent did it.
+    #[must_use]
+    pub fn is_agents(&self) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|process| process.name == Process::AGENT)
     }
 
     /// Adds what came later.

@@ -20,6 +20,7 @@ struct State {
     failures: VecDeque<String>,
     has_table: bool,
     findings: VecDeque<Found>,
+    is_as_left: bool,
 }
 
 impl Memory {
@@ -45,6 +46,11 @@ impl Memory {
     /// Makes one more coming reading of the table find this. Otherwise a table is found to differ in everything.
     pub fn find_next(&self, found: Found) {
         self.state().findings.push_back(found);
+    }
+
+    /// Whether it is known from now on that nobody else has changed the table.
+    pub fn set_as_left(&self, is_as_left: bool) {
+        self.state().is_as_left = is_as_left;
     }
 
     /// The scripts of all commits so far, the refused ones too.
@@ -88,5 +94,9 @@ impl Dataplane for Memory {
             },
             (false, None) => Found::Nothing,
         })
+    }
+
+    async fn is_as_left(&mut self) -> Result<bool, DataplaneError> {
+        Ok(self.state().is_as_left)
     }
 }

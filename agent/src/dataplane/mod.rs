@@ -6,7 +6,7 @@ mod netlink;
 mod nft;
 mod node;
 
-use std::future::Future;
+use std::future::{Future, ready};
 
 use nix::libc;
 use policy_compiler::ruleset::{Ruleset, Transaction};
@@ -41,6 +41,11 @@ pub trait Dataplane {
                 Found::Nothing
             })
         }
+    }
+
+    /// Whether nobody else can have changed the table since it was last committed as a whole. Most dataplanes cannot know.
+    fn is_as_left(&mut self) -> impl Future<Output = Result<bool, DataplaneError>> {
+        ready(Ok(false))
     }
 }
 

@@ -70,4 +70,11 @@ impl Dataplane for NodeDataplane {
             Self::Nft(nft) => nft.read(wanted).await,
         }
     }
+
+    async fn is_as_left(&mut self) -> Result<bool, DataplaneError> {
+        match self {
+            Self::Netlink(netlink) => netlink.is_as_left().await,
+            Self::Nft(nft) => nft.is_as_left().await,
+        }
+    }
 }

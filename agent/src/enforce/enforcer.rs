@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 
 use super::repairs::Repairs;
 use super::schedule::Schedule;
-use super::{Enforcement, Outcome, Write};
+use super::{Enforcement, Glance, Outcome, Write};
 use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
 use crate::flow_log::{FlowLog, Occurrence};
 use crate::source::Update;
@@ -228,17 +228,22 @@ impl Enforcer {
     }
 
     pub(super) fn looking(&mut self) {
-        self.repairs.looking();
+        self.repairs.look();
     }
 
-    pub(super) fn inspected(&mut self, found: Result<bool, DataplaneError>) {
+    pub(super) fn inspected(&mut self, found: Result<Glance, DataplaneError>) {
         match found {
-            Ok(true) => {}
-            Ok(false) => {
+            Ok(Glance::AsLeft) => self.repairs.seen(false, Instant::now()),
+            Ok(Glance::Table) => self.repairs.seen(true, Instant::now()),
+            Ok(Glance::Nothing) => {
+                self.repairs.seen(false, Instant::now());
                 let foreign = Foreign::of(Part::Table, true);
                 self.disturbed(Disturbance::Foreign(foreign), true);
             }
-            Err(error) => warn!(%error, "cannot ask whether table inet netpol is in the kernel"),
+            Err(error) => {
+                self.repairs.seen(true, Instant::now());
+                warn!(%error, "cannot ask whether table inet netpol is in the kernel");
+            }
         }
     }
 

@@ -139,11 +139,32 @@ struct Written {
     differences: Vec<String>,
 }
 
+/// What there is of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Glance {
+    /// It is not there.
+    Nothing,
+    /// It is there, and somebody may have changed it.
+    Table,
+    /// It is there, and nobody has changed it.
+    AsLeft,
+}
+
 /// What the dataplane did.
 enum Work {
     Commit(Outcome),
-    /// Whether the table is there.
-    Inspection(Result<bool, DataplaneError>),
+    /// What the kernel says when it is asked.
+    Inspection(Result<Glance, DataplaneError>),
+}
+
+async fn look(dataplane: &mut impl Dataplane) -> Result<Glance, DataplaneError> {
+    Ok(if dataplane.is_as_left().await? {
+        Glance::AsLeft
+    } else if dataplane.has_table().await? {
+        Glance::Table
+    } else {
+        Glance::Nothing
+    })
 }
 
 /// The dataplane is at hand, or busy; updates are taken in all the while.
@@ -186,7 +207,7 @@ impl<D: Dataplane + 'static> State<D> {
         };
         enforcer.looking();
         Self::Busy(Box::pin(async move {
-            let found = dataplane.has_table().await;
+            let found = look(&mut dataplane).await;
             (dataplane, Work::Inspection(found))
         }))
     }

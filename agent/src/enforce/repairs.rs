@@ -18,8 +18,14 @@ const QUARREL: Duration = Duration::from_secs(1);
 /// In a quarrel, so many times as long as a repair takes is the pause after it.
 const REST: u32 = 9;
 
+/// Time between repairs where another agent writes the table as well. Mostly they want the same, and one is about to end.
+const AGENTS: Duration = Duration::from_secs(5);
+
 /// Where all of nftables changes without end, the table is written anew only so often for want of knowledge.
 const UNKNOWN: Duration = Duration::from_secs(10);
+
+/// And for so many times as long as a write takes it is not: a large table may itself be more than can be read in time.
+const LONG_REST: u32 = 99;
 
 /// Disturbances that wait, and those of late.
 #[derive(Debug, Default)]
@@ -28,8 +34,9 @@ pub(super) struct Repairs {
     pending: Option<(Disturbance, Instant)>,
     /// What the write puts right that is under way, or that failed.
     under_way: Option<Part>,
-    /// Whether it must be asked if there is a table.
+    /// Something may have happened: it must be asked whether that can be, or is being asked.
     must_look: bool,
+    is_looking: bool,
     /// When there was a disturbance within the last while; one more than are often is enough.
     recent: VecDeque<Instant>,
     warned: Option<Instant>,
@@ -50,22 +57,36 @@ impl Repairs {
                 }
                 self.tell(foreign, now);
             }
-            Disturbance::Overrun => self.must_look = true,
+            Disturbance::Overrun => {
+                self.must_look = true;
+                return;
+            }
         }
+        self.add(disturbance, now);
+    }
+
+    fn add(&mut self, disturbance: Disturbance, now: Instant) {
         match &mut self.pending {
             Some((pending, _)) => pending.merge(disturbance),
             None => self.pending = Some((disturbance, now)),
         }
     }
 
-    /// Whether it should be asked at once if there is a table. Says so once.
+    /// Whether the kernel should be asked at once what there is of the table.
     pub(super) fn must_look(&self) -> bool {
         self.must_look
     }
 
     /// It is being asked.
-    pub(super) fn looking(&mut self) {
-        self.must_look = false;
+    pub(super) fn look(&mut self) {
+        self.is_looking |= std::mem::take(&mut self.must_look);
+    }
+
+    /// It has been asked, and said whether the table may have been changed.
+    pub(super) fn seen(&mut self, may_have_changed: bool, now: Instant) {
+        if std::mem::take(&mut self.is_looking) && may_have_changed {
+            self.add(Disturbance::Overrun, now);
+        }
     }
 
     /// When to write the table anew.
@@ -73,11 +94,13 @@ impl Repairs {
         let (pending, since) = self.pending.as_ref()?;
         let pause = match pending {
             Disturbance::Overrun => {
-                return Some(
-                    self.unknown
-                        .map_or(*since, |last| (last + UNKNOWN).max(*since)),
-                );
+                let took = self.written.map_or(Duration::ZERO, |(_, took)| took);
+                let earliest = self
+                    .unknown
+                    .map(|last| last + UNKNOWN.max(took * LONG_REST));
+                return Some(earliest.map_or(*since, |earliest| earliest.max(*since)));
             }
+            Disturbance::Foreign(foreign) if !foreign.is_gone && foreign.is_agents() => AGENTS,
             _ if !self.is_quarrel(*since) => return Some(*since),
             Disturbance::Foreign(foreign) if foreign.is_gone => Duration::ZERO,
             Disturbance::Foreign(_) => QUARREL,
@@ -128,6 +151,8 @@ impl Repairs {
                 warn!(process, pid, changed = %foreign, "another program changes table inet netpol again and again, more \
                     than {OFTEN} times a minute; it is put right each time, but this is told once a minute. Stop that program");
             }
+        } else if foreign.is_agents() {
+            warn!(pid, changed = %foreign, "another agent writes table inet netpol; only one may run on a node");
         } else if foreign.is_gone {
             warn!(
                 process,
@@ -140,75 +165,4 @@ impl Repairs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn foreign(part: Part, is_gone: bool) -> Disturbance {
-        Disturbance::Foreign(Foreign::of(part, is_gone))
-    }
-
-    #[test]
-    fn a_repair_is_due_at_once_and_counted_when_done() {
-        let (start, took) = (Instant::now(), Duration::from_millis(3));
-        let mut repairs = Repairs::default();
-        assert_eq!(repairs.due(), None);
-        assert!(!repairs.start(start));
-        repairs.disturbed(foreign(Part::Element, false), start);
-        repairs.disturbed(foreign(Part::Chain, false), start + took);
-        assert_eq!(repairs.due(), Some(start));
-        assert!(repairs.start(start));
-        // What comes after the write was begun is not put right by it.
-        repairs.disturbed(foreign(Part::Rule, false), start + took);
-        assert_eq!(repairs.succeeded(start + took, took), Some(Part::Chain));
-        assert_eq!(repairs.due(), Some(start + took));
-        assert!(repairs.start(start + took));
-        assert_eq!(repairs.succeeded(start + took, took), Some(Part::Rule));
-        assert_eq!(
-            (repairs.due(), repairs.succeeded(start, took)),
-            (None, None)
-        );
-    }
-
-    #[test]
-    fn in_a_quarrel_repairs_take_their_time_unless_the_table_is_gone() {
-        let start = Instant::now();
-        let took = Duration::from_millis(2);
-        let rows = [(false, 0, 0), (true, 0, 0), (false, 1, 1000), (true, 1, 18)];
-        for (is_gone, more, expected) in rows {
-            let mut repairs = Repairs::default();
-            for _ in 0..OFTEN + more - 1 {
-                repairs.disturbed(foreign(Part::Rule, is_gone), start);
-                repairs.start(start);
-                repairs.succeeded(start, took);
-            }
-            repairs.disturbed(foreign(Part::Rule, is_gone), start);
-            let due = repairs.due().map(|due| (due - start).as_millis());
-            assert_eq!(due, Some(expected), "{is_gone} {more}");
-            // A minute later it is forgotten.
-            repairs.start(start);
-            repairs.disturbed(foreign(Part::Rule, is_gone), start + A_WHILE);
-            assert_eq!(repairs.due(), Some(start + A_WHILE));
-        }
-    }
-
-    #[test]
-    fn what_is_not_known_is_looked_at_once_and_written_now_and_then() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut repairs = Repairs::default();
-        repairs.disturbed(Disturbance::Overrun, start);
-        assert!(repairs.must_look());
-        repairs.looking();
-        assert!(!repairs.must_look());
-        assert_eq!(repairs.due(), Some(start));
-        assert!(repairs.start(start));
-        assert_eq!(repairs.succeeded(start, Duration::ZERO), None);
-        repairs.disturbed(Disturbance::Overrun, at(1));
-        assert_eq!(repairs.due(), Some(at(10)));
-        // What is known does not wait for it.
-        repairs.disturbed(foreign(Part::Table, true), at(2));
-        assert_eq!(repairs.due(), Some(at(1)));
-        assert!(repairs.start(at(2)));
-        assert_eq!(repairs.succeeded(at(2), Duration::ZERO), Some(Part::Table));
-    }
-}
+mod tests;

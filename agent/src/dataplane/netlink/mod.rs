@@ -46,6 +46,8 @@ pub struct NetlinkDataplane {
     transport: Arc<Mutex<Transport>>,
     /// The number of its socket.
     port: u32,
+    /// The number of the last commit to nftables, if there was none but this dataplane's since the table was whole.
+    left: Option<u32>,
 }
 
 impl NetlinkDataplane {
@@ -53,7 +55,11 @@ impl NetlinkDataplane {
     pub fn open() -> Result<Self, NetlinkError> {
         let (transport, port) = Transport::open()?;
         let transport = Arc::new(Mutex::new(transport));
-        Ok(Self { transport, port })
+        Ok(Self {
+            transport,
+            port,
+            left: None,
+        })
     }
 
     /// The number that the kernel knows the socket by, in this network namespace. Notifications of its commits bear it.
@@ -80,14 +86,15 @@ impl NetlinkDataplane {
         ]);
         let mut batch = Batch::encode(&transaction)?;
         batch.only_try();
-        Ok(self.send(batch).await?)
+        self.send(batch).await?;
+        Ok(())
     }
 
-    /// Sends a batch and says what became of it.
-    async fn send(&self, mut batch: Encoded<'_>) -> Result<(), NetlinkError> {
-        if batch.count() == 0 {
-            return Ok(());
-        }
+    /// Sends a batch and says what became of it, and the number of the last commit before and after.
+    async fn send(
+        &self,
+        mut batch: Encoded<'_>,
+    ) -> Result<(Option<u32>, Option<u32>), NetlinkError> {
         let (bytes, last) = (std::mem::take(&mut batch.bytes), batch.last);
         let commit = move |transport: &mut Transport| {
             let report = transport.commit(&bytes, last)?;
@@ -95,7 +102,8 @@ impl NetlinkDataplane {
         };
         let (bytes, report) = self.with_transport(commit).await?;
         batch.bytes = bytes;
-        verdict(&batch, &report)
+        verdict(&batch, &report)?;
+        Ok(report.generations)
     }
 
     /// Does something with the socket on a thread that may wait. Small commits take no longer than waking that thread, but
@@ -117,7 +125,21 @@ impl NetlinkDataplane {
 
 impl Dataplane for NetlinkDataplane {
     async fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
-        Ok(self.send(Batch::encode(transaction)?).await?)
+        let batch = Batch::encode(transaction)?;
+        if batch.count() == 0 {
+            return Ok(());
+        }
+        let left = self.left.take();
+        let (before, after) = self.send(batch).await?;
+        // What others did before is of no matter if it is deleted.
+        let is_whole = matches!(
+            transaction.operations(),
+            [.., Operation::DeleteTable, Operation::Load(_)]
+        );
+        let is_known = is_whole || (left.is_some() && left == before);
+        let is_next = before.is_some_and(|before| after == Some(before.wrapping_add(1)));
+        self.left = after.filter(|_| is_known && is_next);
+        Ok(())
     }
 
     async fn has_table(&mut self) -> Result<bool, DataplaneError> {
@@ -127,6 +149,14 @@ impl Dataplane for NetlinkDataplane {
     async fn read(&mut self, wanted: &Ruleset) -> Result<Found, DataplaneError> {
         let image = self.with_transport(read::image).await?;
         Ok(image.map_or(Found::Nothing, |image| read::compare(&image, wanted)))
+    }
+
+    async fn is_as_left(&mut self) -> Result<bool, DataplaneError> {
+        let Some(left) = self.left else {
+            return Ok(false);
+        };
+        let generation = self.with_transport(Transport::generation).await?;
+        Ok(generation == Some(left))
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Report {
     pub(super) refused: Option<(u32, Answer)>,
     /// How many more were.
     pub(super) others: usize,
+    /// The number of the last commit to nftables before, and after, if they are told.
+    pub(super) generations: (Option<u32>, Option<u32>),
 }
 
 impl Transport {
@@ -104,7 +106,7 @@ impl Transport {
     /// Answers that are not complete mean success of nothing; they may mean a refusal.
     fn judge(
         &mut self,
-        report: Report,
+        mut report: Report,
         before: Option<u32>,
         bytes: usize,
     ) -> Result<Report, NetlinkError> {
@@ -114,7 +116,10 @@ impl Transport {
                 Err(NetlinkError::OutOfMemory { bytes })
             }
             Some(_) => Ok(report),
-            None if report.is_complete => Ok(report),
+            None if report.is_complete => {
+                report.generations = (before, self.generation()?);
+                Ok(report)
+            }
             None => {
                 let after = self.generation()?;
                 let is_unchanged = before.is_some() && before == after;

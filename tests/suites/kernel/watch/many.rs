@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use netpol_agent::dataplane::{Disturbance, Part};
-use policy_compiler::ruleset::{Comment, Element, Family, Set, SetKey, Transaction};
+use netpol_agent::dataplane::{Dataplane, Disturbance, Part};
+use policy_compiler::ruleset::{Comment, Element, Family, Operation, Set, SetKey, Transaction};
 
 use super::Watched;
 use crate::netlink::Programmed;
@@ -88,4 +88,41 @@ fn an_overrun_is_told() {
     // And then all is as before.
     watched.nft("add chain inet netpol mine\n");
     assert_eq!(watched.foreign().part(), Part::Chain);
+}
+
+/// Own commits of any size may be what was lost; then nothing has to be done. It is known only from a whole table on.
+#[test]
+fn whether_somebody_else_was_there_is_known() {
+    let mut watched = Watched::new("as-left");
+    let mut is_as_left = |script: &str, operations: Option<Transaction>| {
+        if !script.is_empty() {
+            watched.nft(script);
+        }
+        if let Some(operations) = operations {
+            watched.commit(&operations);
+        }
+        let known = watched.runtime.block_on(watched.dataplane.is_as_left());
+        known.unwrap_or_else(|error| panic!("{error}"))
+    };
+    let whole = || Some(Transaction::replace(&ground()));
+    let change = |name| {
+        let chain = Operation::AddChain(ident(name), None);
+        Some(Transaction::new(vec![chain]))
+    };
+    let rows = [
+        ("", None, false),
+        ("add table inet netpol\n", change("a"), false),
+        ("", whole(), true),
+        ("", change("a"), true),
+        ("", change("b"), true),
+        ("add table inet other\n", None, false),
+        // What came before a change is still there behind it.
+        ("", change("c"), false),
+        ("", whole(), true),
+        ("flush ruleset\n", None, false),
+        ("", whole(), true),
+    ];
+    for (row, (script, operations, expected)) in rows.into_iter().enumerate() {
+        assert_eq!(is_as_left(script, operations), expected, "{row}");
+    }
 }
