@@ -119,13 +119,12 @@ impl Comparison<'_> {
     }
 }
 
-/// What frees others goes first: jumps that are to go must not close a circle with jumps that come, nor intervals overlap.
+/// Elements go before those that come in their place, and counters after the rules that count in them.
 fn rank(operation: &Operation) -> u8 {
     match operation {
         Operation::AddTable => 0,
-        Operation::FlushChain(_) => 1,
-        Operation::DeleteElements(..) | Operation::DeleteMapElements(..) => 2,
-        Operation::DeleteCounter(_) => 4,
-        _ => 3,
+        Operation::DeleteElements(..) | Operation::DeleteMapElements(..) => 1,
+        Operation::DeleteCounter(_) => 3,
+        _ => 2,
     }
 }
