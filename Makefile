@@ -23,11 +23,12 @@ test: install ## every test: real packets, a real API server (root; minutes)
 	@tests/control-plane/build.sh >/dev/null
 	cargo test --locked --workspace
 
-bench: ## what compiling costs and how it grows; what a logged drop costs, and how many a second the kernel hands on; what programming the kernel costs (root)
+bench: ## what compiling costs and how it grows; what a logged drop costs, and how many a second the kernel hands on; what programming the kernel costs; what the agent costs at its design size (root)
 	cargo bench --quiet --locked -p policy-compiler --bench compile
 	cargo bench --quiet --locked -p netpol-agent --bench flow_log
 	cargo bench --quiet --locked -p netpol-tests --bench flow_log
 	cargo bench --quiet --locked -p netpol-tests --bench dataplane
+	cargo bench --quiet --locked -p netpol-tests --bench agent
 
 check: ## formatting, lints, documentation, licences and sources of dependencies
 	cargo fmt --all --check
