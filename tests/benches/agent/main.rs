@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use cluster::{NODE, Size, TOGETHER, edited, namespace};
 use futures::channel::mpsc::{self, Sender, UnboundedReceiver};
-use futures::{SinkExt, StreamExt};
+use futures::{SinkExt, StreamExt, stream};
 use netpol_agent::dataplane::NetlinkDataplane;
-use netpol_agent::enforce::{Enforcement, Timing, enforce};
+use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
@@ -131,6 +131,7 @@ impl Agent {
         };
         let enforcement = Enforcement {
             scope: NodeScope::Node(name(NODE)),
+            inspection: RARE_INSPECTION,
             timing: Timing::default(),
             telemetry: Telemetry::default(),
             flow_log: FlowLog::off(),
@@ -138,6 +139,7 @@ impl Agent {
         spawn_local(enforce(
             source,
             dataplane,
+            stream::pending(),
             enforcement,
             std::future::pending::<()>(),
         ));
@@ -161,7 +163,7 @@ impl Agent {
         match timeout(PATIENCE, self.commits.next()).await {
             Ok(Some(commit)) => commit,
             Ok(None) => panic!("the loop ended"),
-            Err(_) => panic!("nothing follows from this"),
+            Err(error) => panic!("nothing follows from this: {error}"),
         }
     }
 
@@ -182,7 +184,7 @@ impl Agent {
         println!(
             "the list, by JSON\t{:.1?} (CPU {:.1?})",
             start.elapsed(),
-            cpu_time() - cpu
+            cpu_time().saturating_sub(cpu)
         );
         println!(
             "memory with the list, peak\t{}, {}",
@@ -258,7 +260,7 @@ impl Agent {
             kernel += commit.ended - commit.began;
             operations = operations.max(commit.operations);
             sleep(PAUSE).await;
-            cpu += cpu_time() - before;
+            cpu += cpu_time().saturating_sub(before);
         }
         times.sort_unstable();
         let [half, most] = [50, 99].map(|percent| percentile(&times, percent));
@@ -274,7 +276,7 @@ impl Agent {
     async fn idle(&mut self) {
         let before = cpu_time();
         sleep(IDLE).await;
-        let used = cpu_time() - before;
+        let used = cpu_time().saturating_sub(before);
         println!("idle: CPU in {IDLE:?}\t{used:.2?}");
     }
 }
