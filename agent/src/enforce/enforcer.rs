@@ -139,11 +139,10 @@ impl Enforcer {
         self.since.get_or_insert(since);
         let counts = self.counts();
         self.telemetry.set_counts(counts);
-        let change = self.compiler.take_transaction();
         let transaction = if self.replace {
-            Transaction::replace(self.compiler.ruleset())
+            self.compiler.take_replacement()
         } else {
-            change
+            self.compiler.take_transaction()
         };
         self.flow_log.committing();
         if transaction.is_empty() {

@@ -89,7 +89,7 @@ pub async fn enforce<D: Dataplane + 'static, S>(
                     Work::Inspection(found) => enforcer.inspected(found),
                 }
             }
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+            () = reach(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 if let Some(transaction) = enforcer.start() {
                     state = state.commit(transaction);
                 }
@@ -101,6 +101,13 @@ pub async fn enforce<D: Dataplane + 'static, S>(
                 None => return Err(SourceEnded),
             },
         }
+    }
+}
+
+/// Waits until a time comes. The timer counts in whole milliseconds and would keep what is due already for one more.
+async fn reach(time: Instant) {
+    if time > Instant::now() {
+        sleep_until(time).await;
     }
 }
 

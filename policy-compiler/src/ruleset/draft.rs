@@ -188,6 +188,13 @@ impl Draft {
         gone.iter().for_each(|name| self.remove_chain(name));
     }
 
+    /// All there is in place of whatever the table holds. What changed until now is forgotten without being written out,
+    /// which for a whole cluster would be a second copy of all elements.
+    pub fn take_replacement(&mut self) -> Transaction {
+        self.changes = Changes::default();
+        Transaction::replace(&self.ruleset)
+    }
+
     /// What changed since the last call, as commands in an order the kernel accepts: things are made before they are
     /// referred to, and removed after nothing refers to them.
     pub fn take_transaction(&mut self) -> Transaction {

@@ -4,4 +4,5 @@ mod counters;
 mod netlink;
 mod packets;
 mod placed;
+mod steady;
 mod tables;
