@@ -149,11 +149,11 @@ impl Enforcer {
         self.replace |= self.repairs.start(now);
         let counts = self.counts();
         self.telemetry.set_counts(counts);
-        let change = self.compiler.take_transaction();
         self.flow_log.committing();
         if self.replace {
-            return Some(Write::Whole(self.compiler.ruleset().clone()));
+            return Some(Write::Whole(self.compiler.take_whole()));
         }
+        let change = self.compiler.take_transaction();
         if change.is_empty() {
             self.since = None;
             self.flow_log.committed(false);

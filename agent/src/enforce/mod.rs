@@ -101,7 +101,7 @@ pub async fn enforce<D: Dataplane + 'static, S>(
             }
             Some(disturbance) = disturbances.next() => enforcer.disturbed(disturbance, idle),
             () = ready(()), if idle && enforcer.must_look() => state = state.inspect(&mut enforcer),
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+            () = reach(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 if let Some(write) = enforcer.start() {
                     state = state.write(write);
                 }
@@ -113,6 +113,13 @@ pub async fn enforce<D: Dataplane + 'static, S>(
                 None => return Err(SourceEnded),
             },
         }
+    }
+}
+
+/// Waits until a time comes. The timer counts in whole milliseconds and would keep what is due already for one more.
+async fn reach(time: Instant) {
+    if time > Instant::now() {
+        sleep_until(time).await;
     }
 }
 

@@ -96,6 +96,13 @@ impl Compiler {
         self.draft.take_transaction()
     }
 
+    /// The whole ruleset, for a table of which it is not known what it holds. Changes count from here on, as after
+    /// [`take_transaction`](Self::take_transaction).
+    pub fn take_whole(&mut self) -> Ruleset {
+        self.settle();
+        self.draft.take_whole()
+    }
+
     /// Takes an event in. Objects may come in any order; an event that changes nothing costs nothing.
     pub fn apply(&mut self, event: Event) {
         match event {

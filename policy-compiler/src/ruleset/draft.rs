@@ -188,6 +188,13 @@ impl Draft {
         gone.iter().for_each(|name| self.remove_chain(name));
     }
 
+    /// All there is. What changed until now is forgotten without being written out, which for a whole cluster would be a
+    /// second copy of all elements.
+    pub fn take_whole(&mut self) -> Ruleset {
+        self.changes = Changes::default();
+        self.ruleset.clone()
+    }
+
     /// What changed since the last call, as commands in an order the kernel accepts: things are made before they are
     /// referred to, and removed after nothing refers to them.
     pub fn take_transaction(&mut self) -> Transaction {

@@ -311,7 +311,7 @@ fn foreign() -> String {
     };
     let elements: Vec<String> = (0..FOREIGN).map(element).collect();
     format!(
-        "table inet other {{ set ranges {{ type ipv4_addr; flags interval; elements = {{ {} }} }} }}\n",
+        "table inet other {{\nset ranges {{\ntype ipv4_addr; flags interval\nelements = {{ {} }}\n}}\n}}\n",
         elements.join(", ")
     )
 }

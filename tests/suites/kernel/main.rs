@@ -4,5 +4,6 @@ mod counters;
 mod netlink;
 mod packets;
 mod placed;
+mod steady;
 mod tables;
 mod watch;
