@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use netpol_agent::dataplane::NetlinkDataplane;
-use netpol_agent::enforce::{Enforcement, Timing, enforce};
+use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
@@ -175,6 +175,7 @@ fn flows_that_no_change_concerns() {
     let enforcement = Enforcement {
         scope: NodeScope::Node(Name::parse("node-a").expect("a name")),
         // Each change for itself.
+        inspection: RARE_INSPECTION,
         timing: Timing {
             debounce: Duration::ZERO,
             max_delay: Duration::ZERO,
@@ -191,6 +192,7 @@ fn flows_that_no_change_concerns() {
         spawn_local(enforce(
             source,
             dataplane,
+            futures::stream::pending(),
             enforcement,
             std::future::pending::<()>(),
         ));
