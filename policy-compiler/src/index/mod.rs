@@ -135,18 +135,29 @@ impl Compiler {
             .chain(&new)
             .flat_map(|pod| pod.network_addresses().iter())
             .collect();
-        self.stale.pods.insert(key.clone());
+        // Only this node's pods have chains, and only their addresses entries.
+        let concerns_node = old.into_iter().chain(&new).any(|p| self.world.is_local(p));
+        if concerns_node {
+            self.stale.pods.insert(key.clone());
+        }
         for address in &affected {
             // Another claimant of an address gains or loses it with this pod.
-            let claimants = self.world.claims().claimants(*address);
-            self.stale.pods.extend(claimants.iter().cloned());
+            let claimants = self.world.claimants(*address);
+            let local = claimants.filter(|pod| self.world.is_local(pod));
+            let mut is_stale = concerns_node;
+            for pod in local {
+                self.stale.pods.insert(pod.key.clone());
+                is_stale = true;
+            }
+            if is_stale {
+                self.stale.addresses.insert(*address);
+            }
             self.sets.retract(*address, &self.world, &mut self.draft);
         }
         self.world.set_pod(key, new);
         for address in &affected {
             self.sets.assert(*address, &self.world, &mut self.draft);
         }
-        self.stale.addresses.extend(affected);
     }
 
     fn change_namespace(&mut self, name: &Name, new: Option<Namespace>) {

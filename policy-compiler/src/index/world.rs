@@ -42,12 +42,16 @@ impl World {
             self.claims.remove(&old);
             self.local.remove(key);
         }
-        if let Some(pod) = new {
+        if let Some(mut pod) = new {
+            // Decoded objects have texts of their own; pods of one namespace need only one for its name.
+            if let Some((name, _)) = self.snapshot.namespaces.get_key_value(&pod.key.namespace) {
+                pod.key.namespace = name.clone();
+            }
             self.claims.add(&pod);
             if self.scope.is_local(&pod) {
-                self.local.insert(key.clone());
+                self.local.insert(pod.key.clone());
             }
-            self.snapshot.pods.insert(key.clone(), pod);
+            self.snapshot.pods.insert(pod.key.clone(), pod);
         }
     }
 
