@@ -148,7 +148,8 @@ fn a_table_that_others_touch_is_as_it_was_within_milliseconds() {
     away.sort_unstable();
     let (median, worst) = (away[RUNS / 2], away[RUNS - 1]);
     println!("a deleted table is away for {median:?}, at worst {worst:?}, of {RUNS} times");
-    assert!(median <= Duration::from_millis(50), "{away:?}");
+    // Usually some 10 ms. Asked for every five seconds, as without a watcher, it would be seconds.
+    assert!(median <= Duration::from_secs(1), "{away:?}");
     assert_eq!(tables(&lab), before);
 }
 
