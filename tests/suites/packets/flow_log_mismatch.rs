@@ -14,7 +14,6 @@ use crate::flow_log_ground::{NODE, agent, awaited, flows, metric, put, send, sta
 use crate::world::{CALLER, FAR, NEAR, POLICIES, STRANGER, addresses, at, objects};
 
 const MISMATCHES: &str = "netpol_flow_log_mismatches_total";
-const COMMITS: &str = "netpol_commits_total{result=\"ok\"}";
 
 fn reason(flow: &Value) -> &str {
     let reason = flow["extensions"]["value"]["reason"].as_str();
@@ -116,10 +115,11 @@ fn changes_are_no_mismatch() {
     .map(|(from, to, port)| keep_sending(&lab, from, (addresses(to)[0], port), &stop))
     .into();
     for (i, text) in worlds.iter().cycle().take(CHANGES).enumerate() {
-        let before = metric(&lab, agent(&lab), COMMITS);
-        put(&folder, text);
+        put(&folder, &format!("{text}{}", marker(i)));
+        let chain = format!("chain policy/conn/marker-{i}/ingress ");
         awaited(&format!("change {i} is written"), || {
-            (metric(&lab, agent(&lab), COMMITS) > before).then_some(())
+            let table = lab.list_table(NODE).ok().flatten()?;
+            table.contains(&chain).then_some(())
         });
     }
     stop.store(true, Ordering::Relaxed);
@@ -140,6 +140,14 @@ fn changes_are_no_mismatch() {
     assert!(sent > 1000, "only {sent} packets were sent");
     let known: Vec<&str> = reasons.keys().map(String::as_str).collect();
     assert_eq!(known, ["changed", "no-rule"], "{reasons:?}");
+}
+
+/// A policy by whose chain it can be seen which change the kernel has.
+fn marker(change: usize) -> String {
+    format!(
+        "\n---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n\
+         metadata: {{ name: marker-{change}, namespace: conn }}\nspec: {{ podSelector: {{}} }}\n"
+    )
 }
 
 /// Sends a datagram a millisecond, each of another socket, so that none belongs to a connection; returns how many.
