@@ -122,12 +122,8 @@ fn a_deleted_table_comes_back_whole() {
     eventually(&mut lab, "nothing changed", &from(true, false));
 }
 
-#[test]
-fn a_table_that_others_touch_is_as_it_was_within_milliseconds() {
-    const RUNS: usize = 20;
-    if !privileged("a_table_that_others_touch_is_as_it_was_within_milliseconds") {
-        return;
-    }
+/// Agents that enforce, and the tables they have made.
+fn enforced() -> (Lab, Vec<Option<String>>) {
     let mut lab = build(Topology::RoutedVeth);
     let folder = lab.directory().join("manifests");
     std::fs::create_dir(&folder).expect("a folder");
@@ -136,6 +132,16 @@ fn a_table_that_others_touch_is_as_it_was_within_milliseconds() {
         .unwrap_or_else(|error| panic!("{error}"));
     eventually(&mut lab, "before", &from(true, false));
     let before = tables(&lab);
+    (lab, before)
+}
+
+#[test]
+fn a_table_that_others_touch_is_as_it_was_within_milliseconds() {
+    const RUNS: usize = 20;
+    if !privileged("a_table_that_others_touch_is_as_it_was_within_milliseconds") {
+        return;
+    }
+    let (lab, before) = enforced();
 
     let mut away: Vec<Duration> = (0..RUNS)
         .map(|run| {
@@ -158,14 +164,7 @@ fn what_others_edit_is_undone_and_told() {
     if !privileged("what_others_edit_is_undone_and_told") {
         return;
     }
-    let mut lab = build(Topology::RoutedVeth);
-    let folder = lab.directory().join("manifests");
-    std::fs::create_dir(&folder).expect("a folder");
-    put(&folder, &(objects() + POLICIES));
-    lab.start_agents(&folder)
-        .unwrap_or_else(|error| panic!("{error}"));
-    eventually(&mut lab, "before", &from(true, false));
-    let before = tables(&lab);
+    let (mut lab, before) = enforced();
     for (kind, edit) in [
         ("rule", "insert rule inet netpol forwarded-ingress accept\n"),
         ("rule", "flush chain inet netpol forwarded-ingress\n"),

@@ -1,8 +1,8 @@
 //! The flow log in a file that others move away, and that the agent puts aside itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use netpol_tests::lab::{Expect, Probe, Signal, Topology, Transport, privileged};
+use netpol_tests::lab::{Expect, Lab, Probe, Signal, Topology, Transport, privileged};
 
 use crate::flow_log_ground::{
     agent, await_first, awaited, firsts, flows, read, send, start, world,
@@ -95,22 +95,23 @@ fn files(path: &Path) -> Vec<String> {
 
 const SIZE: u64 = 16 << 10;
 
+/// An agent that begins a new file with every [`SIZE`] bytes, keeps `old` ones, and where it writes.
+fn rotating(old: usize) -> (Lab, PathBuf) {
+    let (mut lab, folder) = world(Topology::RoutedVeth);
+    let path = lab.directory().join("flows.log");
+    let flow_log = format!("--flow-log=file:{}", path.display());
+    let size = format!("--flow-log-max-size={SIZE}");
+    let files = format!("--flow-log-max-files={old}");
+    start(&mut lab, &folder, &[&flow_log, &size, &files]);
+    (lab, path)
+}
+
 #[test]
 fn a_file_is_put_aside_between_lines() {
     if !privileged("a_file_is_put_aside_between_lines") {
         return;
     }
-    let (mut lab, folder) = world(Topology::RoutedVeth);
-    let path = lab.directory().join("flows.log");
-    let (flow_log, size) = (
-        format!("--flow-log=file:{}", path.display()),
-        format!("--flow-log-max-size={SIZE}"),
-    );
-    start(
-        &mut lab,
-        &folder,
-        &[&flow_log, &size, "--flow-log-max-files=50"],
-    );
+    let (lab, path) = rotating(50);
     let ports: Vec<u16> = (2001..2151).collect();
     send(&lab, STRANGER, NEAR, ports.clone());
     awaited("all is told", || {
@@ -136,17 +137,7 @@ fn old_files_go() {
     if !privileged("old_files_go") {
         return;
     }
-    let (mut lab, folder) = world(Topology::RoutedVeth);
-    let path = lab.directory().join("flows.log");
-    let (flow_log, size) = (
-        format!("--flow-log=file:{}", path.display()),
-        format!("--flow-log-max-size={SIZE}"),
-    );
-    start(
-        &mut lab,
-        &folder,
-        &[&flow_log, &size, "--flow-log-max-files=2"],
-    );
+    let (lab, path) = rotating(2);
     send(&lab, STRANGER, NEAR, 2001..2151);
     await_first(&path, 2150);
     let files = files(&path);
