@@ -35,21 +35,10 @@ pub enum Payer {
     Unknown,
 }
 
-/// A count that begins anew when what holds it does.
-#[derive(Clone, Copy, Debug, Default)]
-struct Meter {
-    last: u64,
-    total: u64,
-}
-
-impl Meter {
-    /// Returns what has been added.
-    fn read(&mut self, value: u64) -> u64 {
-        let added = value.checked_sub(self.last).unwrap_or(value);
-        self.last = value;
-        self.total += added;
-        added
-    }
+/// What has been added to a counter since it stood at `last`. One that stands lower has begun anew.
+fn added(last: &mut u64, value: u64) -> u64 {
+    let before = std::mem::replace(last, value);
+    value.checked_sub(before).unwrap_or(value)
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +59,8 @@ impl Page {
 /// The accounts of one node, from when its rules are this agent's.
 #[derive(Debug, Default)]
 pub struct Books {
-    counters: HashMap<String, Meter>,
+    /// What each counter stood at.
+    counters: HashMap<String, u64>,
     pages: BTreeMap<Account, Page>,
     /// Told as lost, or about to be.
     lost: u64,
@@ -105,7 +95,7 @@ impl Books {
         }
         let mut charges = BTreeMap::new();
         for (name, account, value) in counters {
-            let added = self.counters.entry(name.clone()).or_default().read(*value);
+            let added = added(self.counters.entry(name.clone()).or_default(), *value);
             if added > 0 {
                 self.pages.entry(account.clone()).or_default().counted += added;
                 *charges.entry(account.clone()).or_default() += added;
@@ -124,10 +114,10 @@ impl Books {
 
     /// Takes note of what counters stand at before anything is charged to anybody.
     pub fn begin_at(&mut self, counters: &[(String, Account, u64)]) {
-        self.counters.clear();
-        for (name, _, value) in counters {
-            self.counters.entry(name.clone()).or_default().read(*value);
-        }
+        let stand = counters
+            .iter()
+            .map(|(name, _, value)| (name.clone(), *value));
+        self.counters = stand.collect();
     }
 
     /// The table has been made anew, and its counters with it.
