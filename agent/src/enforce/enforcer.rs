@@ -1,6 +1,6 @@
 //! What is to be written, and when.
 
-use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::NodeScope;
@@ -8,9 +8,10 @@ use policy_compiler::ruleset::Ruleset;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::Enforcement;
 use super::repairs::Repairs;
 use super::schedule::Schedule;
-use super::{Enforcement, Glance, Outcome, Write};
+use super::work::{Glance, Outcome, Write};
 use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
 use crate::flow_log::{FlowLog, Occurrence};
 use crate::source::Update;
@@ -197,7 +198,7 @@ impl Enforcer {
                 let again_in = self.schedule.failed(Instant::now(), was_change);
                 self.telemetry.commit_failed(took, &error.to_string());
                 if was_change {
-                    warn!(%error, "a change could not be written; has another program altered table inet netpol? Writing all of it anew");
+                    warn!(%error, "a change could not be written; has another program altered table inet netpol? Putting it right");
                 } else {
                     error!(%error, ?again_in, "the rules could not be written; what is in the kernel stays as it is");
                 }
@@ -258,14 +259,41 @@ impl Enforcer {
     }
 }
 
-/// A pod that is isolated has a chain in each direction that it is isolated in.
+/// A pod that is isolated has a chain in each direction that it is isolated in. They stand side by side.
 fn isolated_pods(ruleset: &Ruleset) -> usize {
-    let chains = ruleset
+    const POD: &str = "pod/";
+    let from_pods = (Bound::Included(POD), Bound::Unbounded);
+    let mut pods: Vec<&str> = ruleset
         .chains
-        .keys()
-        .filter(|name| name.as_str().starts_with("pod/"));
-    let pods: BTreeSet<&str> = chains
-        .filter_map(|name| Some(name.as_str().rsplit_once('/')?.0))
+        .range::<str, _>(from_pods)
+        .map_while(|(name, _)| name.as_str().strip_prefix(POD))
+        .filter_map(|name| Some(name.rsplit_once('/')?.0))
         .collect();
+    pods.dedup();
     pods.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use policy_compiler::ruleset::{Chain, Ident};
+
+    use super::*;
+
+    #[test]
+    fn pods_are_counted_once_whatever_they_are_called() {
+        let names = [
+            "forwarded-egress",
+            "pod/a/b-x/egress",
+            "pod/a/b.x/ingress",
+            "pod/a/b/egress",
+            "pod/a/b/ingress",
+            "pod/a-b/b/ingress",
+            "policy/a/b/ingress",
+        ];
+        let mut ruleset = Ruleset::default();
+        let chains = names.map(|name| (Ident::fixed(name), Chain::default()));
+        ruleset.chains.extend(chains);
+        assert_eq!(isolated_pods(&ruleset), 4);
+        assert_eq!(isolated_pods(&Ruleset::default()), 0);
+    }
 }

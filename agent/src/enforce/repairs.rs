@@ -21,7 +21,7 @@ const REST: u32 = 9;
 /// Time between repairs where another agent writes the table as well. Mostly they want the same, and one is about to end.
 const AGENTS: Duration = Duration::from_secs(5);
 
-/// Where all of nftables changes without end, the table is written anew only so often for want of knowledge.
+/// Where all of nftables changes without end, the table is compared only so often for want of knowledge.
 const UNKNOWN: Duration = Duration::from_secs(10);
 
 /// And for so many times as long as a write takes it is not: a large table may itself be more than can be read in time.
@@ -121,7 +121,7 @@ impl Repairs {
             }
             Disturbance::Overrun => {
                 info!(
-                    "nftables changed faster than could be read; writing table inet netpol anew, lest it is not whole"
+                    "nftables changed faster than could be read; comparing table inet netpol, lest it is not whole"
                 );
                 self.unknown = Some(now);
             }
@@ -154,12 +154,12 @@ impl Repairs {
         } else if foreign.is_gone {
             warn!(
                 process,
-                pid, "another program has deleted table inet netpol; writing all of it anew"
+                pid, "another program has deleted table inet netpol; writing it anew"
             );
         } else if foreign.is_agents() {
             warn!(pid, changed = %foreign, "another agent writes table inet netpol; only one may run on a node");
         } else {
-            warn!(process, pid, changed = %foreign, "another program has changed table inet netpol; writing all of it anew");
+            warn!(process, pid, changed = %foreign, "another program has changed table inet netpol; putting it right");
         }
     }
 }
