@@ -2,7 +2,7 @@
 
 mod disturbance;
 mod memory;
-mod netlink;
+pub(crate) mod netlink;
 mod nft;
 mod node;
 

@@ -3,8 +3,6 @@
 //! A transaction is one batch: one datagram to the kernel, which commits all of it or nothing and has done so when the
 //! call returns. What is encoded is what `nft -f` makes of the transaction's text, so `nft list` shows one as the other.
 
-mod answer;
-mod attribute;
 mod batch;
 mod chain;
 mod command;
@@ -12,9 +10,11 @@ mod error;
 mod expression;
 mod header;
 mod key;
+pub(crate) mod numbers;
 mod operation;
 mod read;
 mod rule;
+mod same;
 mod set;
 mod transport;
 mod userdata;
@@ -28,12 +28,12 @@ use policy_compiler::ruleset::{
 };
 use tokio::task::spawn_blocking;
 
-pub use attribute::same_attributes;
 pub use error::NetlinkError;
+pub use same::same_attributes;
 pub use watch::{NOTICES, Watcher};
 
 use super::{Dataplane, DataplaneError, Found};
-use attribute::Writer;
+use crate::netlink::Writer;
 use batch::{Batch, Encoded};
 use error::reason;
 use rule::{Lists, write_expressions};
@@ -53,11 +53,10 @@ pub struct NetlinkDataplane {
 impl NetlinkDataplane {
     /// Opens a socket; changes nothing.
     pub fn open() -> Result<Self, NetlinkError> {
-        let (transport, port) = Transport::open()?;
-        let transport = Arc::new(Mutex::new(transport));
+        let transport = Transport::open()?;
         Ok(Self {
-            transport,
-            port,
+            port: transport.port(),
+            transport: Arc::new(Mutex::new(transport)),
             left: None,
         })
     }

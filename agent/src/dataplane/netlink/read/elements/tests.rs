@@ -2,9 +2,9 @@ use policy_compiler::ruleset::Family;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::super::attribute::Writer;
 use super::super::super::set::write_element;
 use super::*;
+use crate::netlink::Writer;
 
 fn end(key: &[u8], is_end: bool) -> FoundElement {
     FoundElement {
