@@ -79,7 +79,7 @@ impl Channel {
     }
 
     /// The kernel has done all it is asked when this returns, and its answers wait.
-    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<()> {
         let kernel = SocketAddr::new(0, 0);
         loop {
             match self.socket.send_to(bytes, &kernel, 0) {
@@ -112,8 +112,20 @@ impl Channel {
         }
     }
 
-    /// Takes all that waits. Says whether that is all there was, or some was lost for want of room.
-    pub(crate) fn receive_all(&mut self, mut take: impl FnMut(Message<'_>)) -> io::Result<bool> {
+    /// Sends requests and takes all that comes back. Says whether that is all there was, or some was lost for want of room.
+    pub(crate) fn exchange(
+        &mut self,
+        bytes: &[u8],
+        take: impl FnMut(Message<'_>),
+    ) -> io::Result<bool> {
+        // What came after reading failed is of another request that has the same number.
+        self.receive_all(|_| {})?;
+        self.send(bytes)?;
+        self.receive_all(take)
+    }
+
+    /// Takes all that waits.
+    fn receive_all(&mut self, mut take: impl FnMut(Message<'_>)) -> io::Result<bool> {
         let mut is_all = true;
         loop {
             match self.receive()? {

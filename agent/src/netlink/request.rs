@@ -22,18 +22,13 @@ pub(crate) enum Dumped {
 }
 
 impl Channel {
-    /// Sends a request. One with an attribute that is too long is not sent.
+    /// Sends a request, and reads nothing.
     pub(crate) fn request(
         &self,
         header: Header,
         attributes: impl FnOnce(&mut Writer),
     ) -> io::Result<()> {
-        let mut writer = Writer::default();
-        writer.message(header, attributes);
-        match writer.finish() {
-            Some(request) => self.send(&request),
-            None => Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
-        }
+        self.send(&encoded(header, attributes)?)
     }
 
     /// Sends a request and takes what comes back. Says whether that is all there was, or some was lost for want of room.
@@ -43,10 +38,7 @@ impl Channel {
         attributes: impl FnOnce(&mut Writer),
         mut take: impl FnMut(Message<'_>),
     ) -> io::Result<bool> {
-        // What came after reading failed is of another request that has the same number.
-        self.receive_all(|_| {})?;
-        self.request(header, attributes)?;
-        self.receive_all(|message| {
+        self.exchange(&encoded(header, attributes)?, |message| {
             if message.number == header.number {
                 take(message);
             }
@@ -104,4 +96,12 @@ impl Channel {
             }
         }
     }
+}
+
+/// Fails if an attribute is too long.
+fn encoded(header: Header, attributes: impl FnOnce(&mut Writer)) -> io::Result<Vec<u8>> {
+    let mut writer = Writer::default();
+    writer.message(header, attributes);
+    let too_long = || io::Error::from_raw_os_error(libc::EMSGSIZE);
+    writer.finish().ok_or_else(too_long)
 }

@@ -16,8 +16,6 @@ const DATAGRAM: usize = 32 << 10;
 /// The kernel may ask for a batch again, as when a module of nftables is loaded for it.
 const ATTEMPTS: u32 = 5;
 
-const ANSWERS: &str = "reading netfilter's answer";
-
 /// A socket to netfilter in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub(super) struct Transport {
@@ -40,6 +38,7 @@ pub(super) struct Report {
 }
 
 impl Transport {
+    /// Opens one.
     pub(super) fn open() -> Result<Self, NetlinkError> {
         let open = || {
             let channel = Channel::open(DATAGRAM)?;
@@ -75,14 +74,16 @@ impl Transport {
     }
 
     fn try_commit(&mut self, bytes: &[u8], last: u32) -> Result<Report, NetlinkError> {
-        self.send(bytes)?;
         let mut report = Report::default();
-        let answers = self.channel.receive_all(|message| {
+        let sent = self.channel.exchange(bytes, |message| {
             if let Some(answer) = message.answer() {
                 report.take(message.number, answer, message.number == last);
             }
         });
-        let is_all = answers.map_err(|error| NetlinkError::socket(ANSWERS, error))?;
+        let is_all = sent.map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOMEM | libc::ENOBUFS) => NetlinkError::OutOfMemory { bytes: bytes.len() },
+            _ => NetlinkError::socket("sending to netfilter", error),
+        })?;
         // An answer for the batch as a whole comes behind that for the last command, and may be what was lost.
         report.is_complete &= is_all;
         Ok(report)
@@ -111,17 +112,6 @@ impl Transport {
                 Err(NetlinkError::NoAnswer { is_unchanged })
             }
         }
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> Result<(), NetlinkError> {
-        // What came after reading failed is of another batch that has the same numbers.
-        let drained = self.channel.receive_all(|_| {});
-        drained.map_err(|error| NetlinkError::socket(ANSWERS, error))?;
-        let sent = self.channel.send(bytes);
-        sent.map_err(|error| match error.raw_os_error() {
-            Some(libc::ENOMEM | libc::ENOBUFS) => NetlinkError::OutOfMemory { bytes: bytes.len() },
-            _ => NetlinkError::socket("sending to netfilter", error),
-        })
     }
 }
 

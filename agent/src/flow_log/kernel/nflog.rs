@@ -203,3 +203,28 @@ fn write_binding(writer: &mut Writer, snaplen: u32) {
     writer.be32(THRESHOLD, BATCH_PACKETS);
     writer.be32(TIMEOUT, timeout);
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::Emitable;
+    use netlink_packet_netfilter::nflog::{ConfigCmd, ConfigFlags, ConfigMode, ConfigNla};
+
+    use super::*;
+
+    #[test]
+    fn the_binding_is_as_another_library_writes_it() {
+        let attributes = [
+            ConfigNla::Cmd(ConfigCmd::Bind),
+            ConfigNla::Mode(ConfigMode::new_packet(0x0102_0304)),
+            ConfigNla::Flags(ConfigFlags::SEQ),
+            ConfigNla::NlBufSiz(BATCH),
+            ConfigNla::QThresh(BATCH_PACKETS),
+            ConfigNla::Timeout(KERNEL_WAIT.into()),
+        ];
+        let mut expected = vec![0; attributes.as_slice().buffer_len()];
+        attributes.as_slice().emit(&mut expected);
+        let mut writer = Writer::default();
+        write_binding(&mut writer, 0x0102_0304);
+        assert_eq!(writer.finish(), Some(expected));
+    }
+}

@@ -7,8 +7,10 @@ use policy_compiler::ruleset::TABLE;
 
 use super::super::NetlinkError;
 use super::super::numbers::{GET_GENERATION, GET_TABLE, IN_TABLE, NEW_GENERATION, NEW_TABLE};
-use super::{ANSWERS, Transport};
+use super::Transport;
 use crate::netlink::{Attributes, Dumped, Header, Message, NFTABLES, Writer, kind};
+
+const ASKING: &str = "asking netfilter";
 
 impl Transport {
     /// Whether the table is there.
@@ -34,7 +36,7 @@ impl Transport {
             }
         })?;
         match found {
-            Some(found) => found.map_err(|source| NetlinkError::socket(ANSWERS, source)),
+            Some(found) => found.map_err(|source| NetlinkError::socket(ASKING, source)),
             None => Err(NetlinkError::NoAnswer { is_unchanged: true }),
         }
     }
@@ -80,7 +82,7 @@ impl Transport {
         let asked = self
             .channel
             .ask(Header::nftables(message), attributes, take);
-        asked.map_err(|source| NetlinkError::socket(ANSWERS, source))?;
+        asked.map_err(|source| NetlinkError::socket(ASKING, source))?;
         Ok(())
     }
 }
