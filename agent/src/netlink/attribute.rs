@@ -84,6 +84,13 @@ impl Writer {
     }
 }
 
+/// What `write` writes; nothing if an attribute was too long.
+pub(crate) fn written(write: impl FnOnce(&mut Writer)) -> Option<Vec<u8>> {
+    let mut writer = Writer::default();
+    write(&mut writer);
+    writer.finish()
+}
+
 /// One attribute of several.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attribute<'a> {
@@ -132,12 +139,6 @@ impl<'a> Iterator for Attributes<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn written(write: impl FnOnce(&mut Writer)) -> Option<Vec<u8>> {
-        let mut writer = Writer::default();
-        write(&mut writer);
-        writer.finish()
-    }
 
     #[test]
     fn attributes_are_padded_and_nested() {

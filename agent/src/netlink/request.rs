@@ -5,7 +5,7 @@ use std::io;
 use nix::libc;
 
 use super::answer::Answer;
-use super::attribute::{Attributes, Writer};
+use super::attribute::{Attributes, Writer, written};
 use super::channel::{Channel, Received};
 use super::message::{ACKNOWLEDGE, Header, Message, Messages};
 
@@ -100,8 +100,6 @@ impl Channel {
 
 /// Fails if an attribute is too long.
 fn encoded(header: Header, attributes: impl FnOnce(&mut Writer)) -> io::Result<Vec<u8>> {
-    let mut writer = Writer::default();
-    writer.message(header, attributes);
     let too_long = || io::Error::from_raw_os_error(libc::EMSGSIZE);
-    writer.finish().ok_or_else(too_long)
+    written(|w| w.message(header, attributes)).ok_or_else(too_long)
 }

@@ -33,7 +33,7 @@ pub use same::same_attributes;
 pub use watch::{NOTICES, Watcher};
 
 use super::{Dataplane, DataplaneError, Found};
-use crate::netlink::Writer;
+use crate::netlink::written;
 use batch::{Batch, Encoded};
 use error::reason;
 use rule::{Lists, write_expressions};
@@ -162,9 +162,7 @@ impl Dataplane for NetlinkDataplane {
 /// The expressions of a rule, as they are sent and as the kernel dumps them but for the names of sets that hold a list of
 /// ports: see [`same_attributes`].
 pub fn expressions(rule: &Rule) -> Option<Vec<u8>> {
-    let mut writer = Writer::default();
-    write_expressions(&mut writer, rule, Lists::Numbered(1));
-    writer.finish()
+    written(|w| write_expressions(w, rule, Lists::Numbered(1)))
 }
 
 fn verdict(batch: &Encoded<'_>, report: &Report) -> Result<(), NetlinkError> {

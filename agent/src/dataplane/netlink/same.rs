@@ -48,13 +48,7 @@ fn by_kind(bytes: &[u8]) -> BTreeMap<u16, Vec<Attribute<'_>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::Writer;
-
-    fn written(write: impl FnOnce(&mut Writer)) -> Option<Vec<u8>> {
-        let mut writer = Writer::default();
-        write(&mut writer);
-        writer.finish()
-    }
+    use crate::netlink::{Writer, written};
 
     #[test]
     fn comparison_ignores_the_order_of_kinds_but_not_of_a_list() {

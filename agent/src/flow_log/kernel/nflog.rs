@@ -210,6 +210,7 @@ mod tests {
     use netlink_packet_netfilter::nflog::{ConfigCmd, ConfigFlags, ConfigMode, ConfigNla};
 
     use super::*;
+    use crate::netlink::written;
 
     #[test]
     fn the_binding_is_as_another_library_writes_it() {
@@ -223,8 +224,6 @@ mod tests {
         ];
         let mut expected = vec![0; attributes.as_slice().buffer_len()];
         attributes.as_slice().emit(&mut expected);
-        let mut writer = Writer::default();
-        write_binding(&mut writer, 0x0102_0304);
-        assert_eq!(writer.finish(), Some(expected));
+        assert_eq!(written(|w| write_binding(w, 0x0102_0304)), Some(expected));
     }
 }

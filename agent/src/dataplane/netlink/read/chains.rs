@@ -12,7 +12,7 @@ use super::compare::Comparison;
 use super::differences::quoted;
 use super::elements::ports;
 use super::found::{FoundChain, FoundHook, FoundRule};
-use crate::netlink::{Attributes, Writer};
+use crate::netlink::{Attributes, written};
 
 impl Comparison<'_> {
     pub(super) fn chains(&mut self, wanted: &Ruleset) {
@@ -139,9 +139,7 @@ impl FoundRule {
         if !are_same || lists.next().is_some() {
             return Likeness::Other;
         }
-        let mut writer = Writer::default();
-        write_expressions(&mut writer, wanted, Lists::Named(&names));
-        let expressions = writer.finish();
+        let expressions = written(|w| write_expressions(w, wanted, Lists::Named(&names)));
         if !expressions.is_some_and(|ours| same_attributes(&ours, &self.expressions)) {
             return Likeness::Other;
         }
