@@ -11,5 +11,6 @@ pub mod enforce;
 pub mod flow_log;
 pub mod http;
 pub mod manifests;
+pub mod node_lock;
 pub mod source;
 pub mod telemetry;
