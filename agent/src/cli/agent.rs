@@ -151,6 +151,7 @@ impl Agent {
     }
 
     async fn start(&self, node: &Name) -> Result<Started, Failure> {
+        // Before anything else is opened, and so closed after it.
         node_lock::claim().await?;
         let mut dataplane = match self.dataplane {
             Way::Netlink => NodeDataplane::Netlink(NetlinkDataplane::open()?),

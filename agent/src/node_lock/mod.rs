@@ -7,10 +7,8 @@
 
 mod holder;
 
-use std::os::fd::AsFd;
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, fcntl};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -28,13 +26,10 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// How often it tries meanwhile.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Which descriptor keeps the lock: the highest that is allowed nearly everywhere.
-const KEPT: i32 = 1023;
-
 /// The right to write netpol's table in this network namespace; given back when dropped.
 #[derive(Debug)]
 pub struct NodeLock {
-    group: Nflog,
+    _group: Nflog,
 }
 
 /// Why there is no lock.
@@ -55,7 +50,7 @@ pub enum LockError {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "another agent enforces policy on this node: {holder} holds NFLOG group {GROUP}, which only one agent can, and did \
-     not end within {} s; end one of the two. Does this node run one of a DaemonSet and another as a service?",
+     not end within {} s. Stop one of the two; perhaps a DaemonSet runs one, and the node another as a service",
     GRACE.as_secs()
 )]
 pub struct TakenError {
@@ -79,19 +74,16 @@ impl NodeLock {
             receive_buffer: 0,
         };
         match Nflog::open(&settings) {
-            Ok(group) => Ok(Some(Self { group })),
+            Ok(group) => Ok(Some(Self { _group: group })),
             Err(NflogError::Busy { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Keeps the lock until the kernel has ended this process. A commit that nobody waits for any more is over by then, and
-    /// so is all else: the kernel closes descriptors by their numbers, so that the next agent finds addresses and sockets
-    /// free as soon as it has the lock.
+    /// Keeps the lock until the kernel has ended this process: a commit that nobody waits for any more is over by then. What
+    /// a process opens first is closed last, so the next agent finds this one's addresses and sockets free.
     fn keep(self) {
-        // If that number is not allowed, what comes after the lock is still open for some microseconds.
-        let _ = fcntl(self.group.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(KEPT))
-            .inspect_err(|_| std::mem::forget(self.group));
+        std::mem::forget(self);
     }
 }
 
