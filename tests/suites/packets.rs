@@ -44,6 +44,8 @@ mod lifecycle;
 mod live;
 #[path = "packets/node_ports.rs"]
 mod node_ports;
+#[path = "packets/one_agent.rs"]
+mod one_agent;
 #[path = "packets/rows.rs"]
 mod rows;
 #[path = "packets/told.rs"]
