@@ -47,6 +47,11 @@ pub trait Dataplane {
     fn is_as_left(&mut self) -> impl Future<Output = Result<bool, DataplaneError>> {
         ready(Ok(false))
     }
+
+    /// Bytes of all transactions so far, as they were handed on, whatever became of them.
+    fn bytes_sent(&self) -> u64 {
+        0
+    }
 }
 
 /// What the table was found to hold.

@@ -48,6 +48,8 @@ pub struct NetlinkDataplane {
     port: u32,
     /// The number of the last commit to nftables, if there was none but this dataplane's since the table was whole.
     left: Option<u32>,
+    /// Of all batches that were to be committed.
+    bytes_sent: u64,
 }
 
 impl NetlinkDataplane {
@@ -58,6 +60,7 @@ impl NetlinkDataplane {
             port: transport.port(),
             transport: Arc::new(Mutex::new(transport)),
             left: None,
+            bytes_sent: 0,
         })
     }
 
@@ -129,7 +132,12 @@ impl Dataplane for NetlinkDataplane {
             return Ok(());
         }
         let left = self.left.take();
-        let (before, after) = self.send(batch).await?;
+        let bytes = batch.bytes.len() as u64;
+        let sent = self.send(batch).await;
+        if !matches!(sent, Err(NetlinkError::TooLarge { .. })) {
+            self.bytes_sent += bytes;
+        }
+        let (before, after) = sent?;
         // What others did before is of no matter if it is deleted.
         let is_whole = matches!(
             transaction.operations(),
@@ -156,6 +164,10 @@ impl Dataplane for NetlinkDataplane {
         };
         let generation = self.with_transport(Transport::generation).await?;
         Ok(generation == Some(left))
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.bytes_sent
     }
 }
 
