@@ -149,7 +149,8 @@ impl<T: Watched> Object<T> {
 
 impl<'de, T: Watched> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Json::deserialize(deserializer).map(|json| Self::new(&json))
+        let json = T::KIND.read(deserializer)?;
+        Ok(Self::new(&json))
     }
 }
 

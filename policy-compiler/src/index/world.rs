@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use super::names::Names;
 use crate::compile::{Claims, selects};
 use crate::model::{Name, Namespace, NodeScope, ObjectKey, Pod, Policy, Snapshot};
 
@@ -13,6 +15,7 @@ pub(super) struct World {
     snapshot: Snapshot,
     claims: Claims,
     local: BTreeSet<ObjectKey>,
+    nodes: Names,
 }
 
 impl World {
@@ -22,6 +25,7 @@ impl World {
             snapshot: Snapshot::default(),
             claims: Claims::default(),
             local: BTreeSet::new(),
+            nodes: Names::default(),
         }
     }
 
@@ -38,20 +42,39 @@ impl World {
     }
 
     pub(super) fn set_pod(&mut self, key: &ObjectKey, new: Option<Pod>) {
-        if let Some(old) = self.snapshot.pods.remove(key) {
-            self.claims.remove(&old);
+        let old = self.snapshot.pods.remove(key);
+        if let Some(old) = &old {
+            self.claims.remove(old);
             self.local.remove(key);
         }
         if let Some(mut pod) = new {
-            // Decoded objects have texts of their own; pods of one namespace need only one for its name.
-            if let Some((name, _)) = self.snapshot.namespaces.get_key_value(&pod.key.namespace) {
-                pod.key.namespace = name.clone();
-            }
+            self.share(&mut pod, old.as_deref());
+            let pod = Arc::new(pod);
             self.claims.add(&pod);
             if self.scope.is_local(&pod) {
                 self.local.insert(pod.key.clone());
             }
             self.snapshot.pods.insert(pod.key.clone(), pod);
+        }
+    }
+
+    /// Decoded objects have texts of their own. What a pod has in common with what it was, or with those beside it, whose
+    /// names begin alike because the same workload made them, is held once.
+    fn share(&mut self, pod: &mut Pod, old: Option<&Pod>) {
+        if let Some((name, _)) = self.snapshot.namespaces.get_key_value(&pod.key.namespace) {
+            pod.key.namespace = name.clone();
+        }
+        if let Some(node) = &mut pod.node {
+            self.nodes.share(node);
+        }
+        if let Some(old) = old {
+            return pod.share(old);
+        }
+        let pods = &self.snapshot.pods;
+        let before = pods.range(..&pod.key).next_back();
+        let after = pods.range(&pod.key..).next();
+        for (_, beside) in before.into_iter().chain(after) {
+            pod.share(beside);
         }
     }
 
@@ -75,6 +98,11 @@ impl World {
         }
     }
 
+    /// All pods.
+    pub(super) fn pods(&self) -> impl Iterator<Item = &Pod> {
+        self.snapshot.pods.values().map(Arc::as_ref)
+    }
+
     /// The pods of a namespace.
     pub(super) fn pods_of<'a>(&'a self, namespace: &'a Name) -> impl Iterator<Item = &'a Pod> {
         self.snapshot.pods_in(namespace)
@@ -82,9 +110,7 @@ impl World {
 
     /// The pods of this node.
     pub(super) fn local_pods(&self) -> impl Iterator<Item = &Pod> {
-        self.local
-            .iter()
-            .filter_map(|key| self.snapshot.pods.get(key))
+        self.local.iter().filter_map(|key| self.snapshot.pod(key))
     }
 
     /// The pods of this node that are in a namespace.
@@ -102,26 +128,23 @@ impl World {
 
     /// The pods that claim an address.
     pub(super) fn claimants(&self, address: IpAddr) -> impl Iterator<Item = &Pod> {
-        self.claims
-            .claimants(address)
-            .iter()
-            .filter_map(|key| self.snapshot.pods.get(key))
+        self.claims.claimants(address).iter().map(Arc::as_ref)
     }
 
     /// The pod whose alone an address is.
     pub(super) fn sole_owner(&self, address: IpAddr) -> Option<&Pod> {
         match self.claims.claimants(address) {
-            [key] => self.snapshot.pods.get(key),
+            [pod] => Some(pod),
             _ => None,
         }
     }
 
     /// The contested addresses that a pod of the namespace claims.
     pub(super) fn contested_in(&self, namespace: &Name) -> impl Iterator<Item = IpAddr> {
-        let concerns = move |keys: &[ObjectKey]| keys.iter().any(|key| key.namespace == *namespace);
+        let concerns = move |pods: &[Arc<Pod>]| pods.iter().any(|p| p.key.namespace == *namespace);
         self.claims
             .contested()
-            .filter(move |(_, keys)| concerns(keys))
+            .filter(move |(_, pods)| concerns(pods))
             .map(|(address, _)| address)
     }
 }

@@ -1,6 +1,6 @@
 //! One of everything a rule can say, and what rules refer to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -119,7 +119,7 @@ pub(crate) fn ground() -> Ruleset {
             let set = Set {
                 key,
                 comment: Comment::new(kind),
-                elements: BTreeSet::new(),
+                elements: Elements::default(),
             };
             ruleset.sets.insert(ident(&format!("{kind}{digit}")), set);
         }
