@@ -114,6 +114,7 @@ impl Pod {
     /// Holds what is the same in `other` together with it: pods of one workload differ in little but name and address.
     pub(crate) fn share(&mut self, other: &Self) {
         share(&mut self.key.namespace, &other.key.namespace);
+        share(&mut self.key.name, &other.key.name);
         share(&mut self.labels, &other.labels);
         share(&mut self.node, &other.node);
         share(&mut self.ports, &other.ports);
