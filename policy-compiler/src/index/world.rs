@@ -148,3 +148,80 @@ impl World {
             .map(|(address, _)| address)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::decode;
+
+    fn pod(name: &str, address: &str) -> Pod {
+        let json = json!({
+            "metadata": {"namespace": "shop", "name": name, "labels": {"app": "web", "pod-template-hash": "5d"},
+                "ownerReferences": [{"kind": "ReplicaSet", "name": "web-5d", "controller": true}]},
+            "spec": {"nodeName": "node-a", "containers": [{"ports": [{"name": "http", "containerPort": 80}]}]},
+            "status": {"podIP": address},
+        });
+        decode::pod(&json).object.expect("valid")
+    }
+
+    /// Where the texts are that pods may have in common.
+    fn texts(world: &World, name: &str) -> [*const u8; 5] {
+        let key: ObjectKey = format!("shop/{name}").parse().expect("valid");
+        let pod = world.snapshot.pod(&key).expect("is there");
+        let text = |text: Option<&str>| text.expect("is there").as_ptr();
+        [
+            text(Some(pod.key.namespace.as_str())),
+            text(pod.labels.get("app")),
+            text(pod.node.as_ref().map(Name::as_str)),
+            text(pod.ports.first().map(|port| port.name.as_str())),
+            text(pod.workload.as_ref().map(crate::model::Workload::kind)),
+        ]
+    }
+
+    #[test]
+    fn pods_of_one_workload_share_their_texts() {
+        let mut world = World::new(NodeScope::AllNodes);
+        for name in ["web-5d-b", "web-5d-c", "web-5d-a"] {
+            let pod = pod(name, "10.0.0.1");
+            world.set_pod(&pod.key.clone(), Some(pod));
+        }
+        let shared = texts(&world, "web-5d-b");
+        assert_eq!(texts(&world, "web-5d-a"), shared);
+        assert_eq!(texts(&world, "web-5d-c"), shared);
+        let again = pod("web-5d-c", "10.0.0.2");
+        world.set_pod(&again.key.clone(), Some(again));
+        assert_eq!(texts(&world, "web-5d-c"), shared, "and when one changes");
+    }
+
+    /// Semantics rule F9.
+    #[test]
+    fn an_address_is_contested_until_one_claimant_is_left() {
+        let mut world = World::new(NodeScope::AllNodes);
+        let address: IpAddr = [10, 0, 0, 1].into();
+        let mut check = |name: &str, is_there: bool, expected: &[&str]| {
+            let pod = pod(name, "10.0.0.1");
+            world.set_pod(&pod.key.clone(), is_there.then_some(pod));
+            let mut names: Vec<&str> = world
+                .claimants(address)
+                .map(|pod| pod.key.name.as_str())
+                .collect();
+            names.sort_unstable();
+            assert_eq!(names, expected);
+            let sole = world.sole_owner(address).map(|pod| pod.key.name.as_str());
+            let only = expected.first().copied().filter(|_| expected.len() == 1);
+            assert_eq!(sole, only);
+            let contested = world.claims().contested().count();
+            assert_eq!(contested, usize::from(expected.len() > 1));
+        };
+        check("a", true, &["a"]);
+        check("b", true, &["a", "b"]);
+        check("c", true, &["a", "b", "c"]);
+        check("b", true, &["a", "b", "c"]);
+        check("a", false, &["b", "c"]);
+        check("x", false, &["b", "c"]);
+        check("c", false, &["b"]);
+        check("b", false, &[]);
+    }
+}
