@@ -1,9 +1,9 @@
 //! One agent a node: whoever holds the lock enforces in this network namespace.
 //!
 //! The lock is an NFLOG group that no rule logs to. The kernel gives a group to one socket of a network namespace, only with
-//! `CAP_NET_ADMIN`, so that no pod on the host network can keep the agent from its work, and takes it back from a process
-//! that ends, however it ends. A table of nftables that has an owner would do that, too, but only since Linux 5.12, and it
-//! would stand in everybody's listings.
+//! `CAP_NET_ADMIN`, so that no ordinary pod on the host network can keep the agent from its work, and takes it back from a
+//! process that ends, however it ends. A table of nftables that has an owner would do that, too, but only since Linux 5.12,
+//! and it would stand in everybody's listings.
 
 mod holder;
 
