@@ -193,7 +193,7 @@ fn down() -> Outcome {
     };
     kill(pid, Signal::SIGTERM)?;
     let deadline = Instant::now() + DOWN_WITHIN;
-    while Path::new("/proc").join(pid.to_string()).exists() {
+    while !leftovers::has_ended(pid.as_raw().unsigned_abs()) {
         if Instant::now() > deadline {
             return Err(format!(
                 "process {pid} does not end; see {}",

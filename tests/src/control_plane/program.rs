@@ -85,6 +85,8 @@ pub(super) fn api_server(binaries: &Path, folder: &Path, options: &Options) -> R
             "--enable-admission-plugins=NodeRestriction".to_owned(),
             "--allow-privileged=true".to_owned(),
             format!("--advertise-address={}", options.address.ip()),
+            // Names of nodes mean nothing to the resolver.
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
             format!("--kubelet-certificate-authority={}", file("ca.crt")),
             format!("--kubelet-client-certificate={}", file("kubelets.crt")),
             format!("--kubelet-client-key={}", file("kubelets.key")),

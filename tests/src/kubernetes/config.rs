@@ -76,7 +76,7 @@ pub(super) fn cni(kind: Cni, node: &NodeSpec) -> Value {
 }
 
 /// `serving` is certificate and key.
-pub(super) fn kubelet(cgroup: &str, authority: &Path, serving: &[String; 2]) -> Value {
+pub(super) fn kubelet(authority: &Path, serving: &[String; 2]) -> Value {
     let [certificate, key] = serving;
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -90,9 +90,8 @@ pub(super) fn kubelet(cgroup: &str, authority: &Path, serving: &[String; 2]) -> 
             "x509": {"clientCAFile": authority},
         },
         "authorization": {"mode": "Webhook"},
-        // The machine's control groups may be of either version, and are not the node's: it gets one, for its pods.
+        // The machine's control groups may be of either version; what they limit does not matter here.
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": format!("/{cgroup}"),
         "cgroupsPerQOS": false,
         "enforceNodeAllocatable": [],
         "failCgroupV1": false,

@@ -75,7 +75,14 @@ fn remove_below(cgroup: &Path) {
 }
 
 fn is_orphan(path: &Path, prefix: &str) -> bool {
-    number(path, prefix).is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
+    number(path, prefix).is_some_and(has_ended)
+}
+
+/// Whether a process has ended, though its parent may not have taken notice.
+pub fn has_ended(pid: u32) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = state.rsplit(") ").next().unwrap_or_default();
+    after_name.is_empty() || after_name.starts_with(['Z', 'X'])
 }
 
 /// The number of the process in a name that begins so.

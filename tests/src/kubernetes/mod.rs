@@ -93,7 +93,7 @@ pub struct Options {
 
 /// A running cluster. Everything ends with it.
 pub struct Cluster {
-    // Dropped in this order: nodes before what they talk to, the folder last.
+    // Dropped in this order: the nodes end before what they talk to, the folder goes last.
     nodes: Vec<Node>,
     control_plane: ControlPlane,
     control: Netns,
@@ -166,6 +166,16 @@ impl Cluster {
             node.join(&credentials, options)?;
         }
         self.wait_ready()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        std::thread::scope(|scope| {
+            for node in self.nodes.drain(..) {
+                scope.spawn(|| drop(node));
+            }
+        });
     }
 }
 

@@ -53,6 +53,7 @@ impl Node {
         write(&folder, "10-pods.conflist", &network)?;
         let worker = Worker::enter(&netns.path())?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kubernetes/node.sh");
+        let cgroup = leftovers::cgroup(spec.name);
         let first = Recipe {
             name: "unshare",
             binary: "unshare".into(),
@@ -68,7 +69,7 @@ impl Node {
             .map(str::to_owned)
             .into_iter()
             .chain([script.display().to_string(), spec.name.to_owned()])
-            .chain([folder.display().to_string()])
+            .chain([folder.display().to_string(), cgroup.clone()])
             .collect(),
             log: folder.join("node.log"),
         };
@@ -82,7 +83,7 @@ impl Node {
             netns,
             binaries: binaries.to_owned(),
             folder,
-            cgroup: leftovers::cgroup(spec.name),
+            cgroup,
         };
         node.pid = node.furnished()?;
         let configuration = node.folder.join("containerd.toml");
@@ -119,7 +120,7 @@ impl Node {
             .serving
             .each_ref()
             .map(|path| path.display().to_string());
-        let kubelet = config::kubelet(&self.cgroup, &credentials.authority, &serving);
+        let kubelet = config::kubelet(&credentials.authority, &serving);
         let kubelet = write(&self.folder, "kubelet.json", &kubelet.to_string())?;
         let proxy = config::kube_proxy(options.proxy, &self.spec, &credentials.proxy);
         let proxy = write(&self.folder, "kube-proxy.json", &proxy.to_string())?;
@@ -252,10 +253,9 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.first.kill();
         self.programs.clear();
-        // The number is free when the kernel has ended every process of the node.
-        let gone = PathBuf::from(format!("/proc/{}", self.pid));
+        // The first process has ended when the kernel has ended all others.
         let deadline = Instant::now() + GONE_WITHIN;
-        while self.pid != 0 && gone.exists() && Instant::now() < deadline {
+        while self.pid != 0 && !leftovers::has_ended(self.pid) && Instant::now() < deadline {
             std::thread::sleep(POLL);
         }
         leftovers::remove_cgroup(&self.cgroup);
