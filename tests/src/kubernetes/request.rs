@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
@@ -57,6 +57,24 @@ impl Cluster {
         };
         let node = node.ok_or_else(|| missing("the cluster"))?;
         network_on(node, address).ok_or_else(|| missing(node.spec().name))
+    }
+}
+
+impl Node {
+    /// Has the node's next pod get these addresses, provided that they are free by then: `host-local` goes on from the last
+    /// ones it gave away.
+    pub fn leave_next(&self, addresses: &[IpAddr]) -> Result<(), ClusterError> {
+        for (range, address) in addresses.iter().enumerate() {
+            let before = match address {
+                IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from(u32::from(*v4) - 1)),
+                IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(*v6) - 1)),
+            };
+            let network = config::NETWORK;
+            let path = format!("/var/lib/cni/networks/{network}/last_reserved_ip.{range}");
+            std::fs::write(self.file(&path), before.to_string())
+                .map_err(ClusterError::io(format!("write {path}")))?;
+        }
+        Ok(())
     }
 }
 

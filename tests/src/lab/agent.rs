@@ -90,7 +90,7 @@ pub struct Agent {
 
 impl Agent {
     /// Starts `netpol agent` with `arguments` in the node's namespace; what it prints goes to `log`.
-    pub(super) fn start(
+    pub fn start(
         node: &str,
         netns: &Netns,
         listen: SocketAddr,
@@ -173,7 +173,7 @@ impl Agent {
     }
 
     /// Waits until `/readyz` says 200.
-    pub(super) fn wait_ready(&mut self, netns: &Netns) -> Result<(), LabError> {
+    pub fn wait_ready(&mut self, netns: &Netns) -> Result<(), LabError> {
         let (listen, deadline) = (self.listen, Instant::now() + READY_WITHIN);
         while Instant::now() < deadline {
             if let Ok((200, _)) = netns.call(move || http_get(listen, "/readyz"))? {
