@@ -154,7 +154,7 @@ spec:
   ingress:
     - from:
         - namespaceSelector: {matchLabels: {team: guests}}
-          podSelector: {matchLabels: {on: node-a}}
+          podSelector: {matchLabels: {host: node-a}}
 ";
     stage.under(
         policy,
@@ -181,7 +181,7 @@ spec:
   podSelector: {matchLabels: {app: client}}
   policyTypes: [Egress]
   egress:
-    - to: [{podSelector: {matchLabels: {on: node-b, app: web}}}]
+    - to: [{podSelector: {matchLabels: {host: node-b, app: web}}}]
       ports: [{port: 8080}, {port: 8080, protocol: UDP}]
 ";
     stage.under(
@@ -232,7 +232,7 @@ metadata: {name: in, namespace: shop}
 spec:
   podSelector: {matchLabels: {app: web}}
   ingress:
-    - from: [{podSelector: {matchLabels: {on: node-a}}}]
+    - from: [{podSelector: {matchLabels: {host: node-a}}}]
 ";
     stage.under(
         policies,

@@ -17,7 +17,7 @@ pub(crate) fn server(namespace: &str, name: &str, app: &str, node: &str) -> Valu
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"namespace": namespace, "name": name, "labels": {"app": app, "on": node}},
+        "metadata": {"namespace": namespace, "name": name, "labels": {"app": app, "host": node}},
         "spec": spec,
     })
 }

@@ -254,7 +254,7 @@ spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
 ---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
-metadata: {name: brief, namespace: shop}
+metadata: {name: visitors, namespace: shop}
 spec:
   podSelector: {matchLabels: {app: web}}
   ingress: [{from: [{namespaceSelector: {matchLabels: {team: brief}}}]}]
@@ -295,7 +295,7 @@ spec:
     ])?;
     stage
         .cluster
-        .kubectl(&["delete", "--namespace=shop", "networkpolicy/brief"])
+        .kubectl(&["delete", "--namespace=shop", "networkpolicy/visitors"])
         .map(drop)
         .map_err(text)
 }
