@@ -6,6 +6,7 @@ use policy_compiler::model::{Name, NodeScope};
 use policy_compiler::ruleset::{Ruleset, TABLE};
 
 use super::flow_log::{LogArguments, only_log_settings};
+use super::form::Form;
 use super::input::Input;
 use super::{Failure, remark};
 use crate::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane, NetlinkError};
@@ -43,11 +44,11 @@ pub(super) struct Verify {
 }
 
 impl Verify {
-    pub(super) async fn run(self) -> Result<String, Failure> {
+    pub(super) async fn run(self, form: Form) -> Result<String, Failure> {
         // Before the cluster is asked for everything it has.
         let mut dataplane = NetlinkDataplane::open().map_err(|error| unreadable(error.into()))?;
         dataplane.has_table().await.map_err(unreadable)?;
-        let manifests = self.input.load().await?;
+        let manifests = self.input.load(form).await?.manifests;
         let scope = self.node.map_or(NodeScope::AllNodes, NodeScope::Node);
         let log = (!self.no_flow_log).then(|| self.log.drop_log());
         let wanted = compile_with(&manifests.snapshot, &scope, log.as_ref());
