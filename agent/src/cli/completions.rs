@@ -62,8 +62,8 @@ pub(super) fn answer(words: &[String]) -> String {
     let mut command = Form::Plugin.command();
     command.build();
     let (proposals, directive) = propose(&command, words);
-    let lines: String = proposals.iter().map(|line| format!("{line}\n")).collect();
-    format!("{lines}:{}\n", directive as u8)
+    let last = format!(":{}\n", directive as u8);
+    [proposals, vec![last]].concat().join("\n")
 }
 
 fn propose(command: &Command, words: &[String]) -> (Vec<String>, Directive) {
@@ -186,9 +186,10 @@ fn values(argument: &Arg, before: &str, begun: &str) -> (Vec<String>, Directive)
     let is_path = names
         .iter()
         .any(|name| matches!(name.as_str(), "FILE" | "PATH" | "FOLDER"));
-    let directive = match is_path {
-        true => Directive::Files,
-        false => Directive::NoFiles,
+    let directive = if is_path {
+        Directive::Files
+    } else {
+        Directive::NoFiles
     };
     (proposals.collect(), directive)
 }

@@ -66,9 +66,9 @@ impl Form {
             command = command
                 .bin_name("kubectl netpol")
                 .after_help(self.words(PLUGIN_HELP, &names))
-                .mut_subcommands(|command| match OF_NODES.contains(&command.get_name()) {
-                    true => command.hide(true),
-                    false => command,
+                .mut_subcommands(|command| {
+                    let hide = OF_NODES.contains(&command.get_name());
+                    command.hide(hide)
                 });
         }
         command

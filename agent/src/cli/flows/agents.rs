@@ -22,12 +22,16 @@ pub(super) struct Agents {
     cluster: Cluster,
 
     /// Namespace of the agents' pods [default: kube-system]
-    #[arg(long, value_name = "NAMESPACE", value_parser = arguments::name, conflicts_with = "inputs")]
-    agents_namespace: Option<Name>,
+    #[arg(long = "agents-namespace", value_name = "NAMESPACE", value_parser = arguments::name, conflicts_with = "inputs")]
+    namespace: Option<Name>,
 
     /// Labels of the agents' pods [default: app.kubernetes.io/name=netpol]
-    #[arg(long, value_name = "LABELS", conflicts_with = "inputs")]
-    agents_selector: Option<String>,
+    #[arg(
+        long = "agents-selector",
+        value_name = "LABELS",
+        conflicts_with = "inputs"
+    )]
+    selector: Option<String>,
 
     /// Of each agent's log read only the last N lines, its other words counted in
     #[arg(long, value_name = "N", conflicts_with = "inputs")]
@@ -38,20 +42,16 @@ impl Agents {
     /// Whether they were asked for.
     pub(super) fn are_given(&self) -> bool {
         self.cluster.is_given()
-            || self.agents_namespace.is_some()
-            || self.agents_selector.is_some()
+            || self.namespace.is_some()
+            || self.selector.is_some()
             || self.tail.is_some()
     }
 
     /// Opens the logs of all agents that may have what is wanted.
     pub(super) async fn open(self, wanted: &Filter, follow: bool) -> Result<Merge, Failure> {
-        let namespace = match self.agents_namespace {
-            Some(namespace) => namespace,
-            None => Name::parse(NAMESPACE)?,
-        };
         let agents = agents::Agents {
-            namespace,
-            selector: self.agents_selector.unwrap_or_else(|| SELECTOR.to_owned()),
+            namespace: self.namespace.map_or_else(|| Name::parse(NAMESPACE), Ok)?,
+            selector: self.selector.unwrap_or_else(|| SELECTOR.to_owned()),
             nodes: wanted.nodes.clone(),
             since: wanted.since,
             tail: self.tail,

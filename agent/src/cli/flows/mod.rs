@@ -175,9 +175,10 @@ impl Flows {
             self.wanted.verdicts = vec![Verdict::Dropped, Verdict::Audit];
         }
         let filter = self.wanted.into_filter(Timestamp::now());
-        let logs = match of_agents {
-            true => self.agents.open(&filter, self.follow).await?,
-            false => Merge::open(&self.inputs, self.follow)?,
+        let logs = if of_agents {
+            self.agents.open(&filter, self.follow).await?
+        } else {
+            Merge::open(&self.inputs, self.follow)?
         };
         let stdout = io::stdout();
         let style = Style::new(self.color, &stdout);

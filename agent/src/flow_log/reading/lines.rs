@@ -98,9 +98,10 @@ impl Begun {
     /// The line, which ends here. Another begins.
     pub(super) fn end(&mut self) -> Line {
         let bytes = std::mem::take(&mut self.bytes);
-        match std::mem::take(&mut self.too_long) {
-            true => Line::TooLong,
-            false => Line::Whole(bytes),
+        if std::mem::take(&mut self.too_long) {
+            Line::TooLong
+        } else {
+            Line::Whole(bytes)
         }
     }
 }
