@@ -21,7 +21,7 @@ use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::{Netns, privileged};
 use observed::{Commit, Observed};
-use policy_compiler::decode;
+use policy_compiler::decode::{self, Kind};
 use policy_compiler::index::Event;
 use policy_compiler::model::{Name, NodeScope, ObjectKey};
 use serde_json::Value;
@@ -294,7 +294,8 @@ fn change(event: Option<Event>) -> Update {
 }
 
 fn pod(json: &str) -> Update {
-    let json: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}"));
+    let json = Kind::Pod.read(&mut serde_json::Deserializer::from_str(json));
+    let json = json.unwrap_or_else(|error| panic!("{error}"));
     change(decode::pod(&json).object.map(Event::Pod))
 }
 
