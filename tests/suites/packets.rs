@@ -44,10 +44,10 @@ mod lifecycle;
 mod live;
 #[path = "packets/node_ports.rs"]
 mod node_ports;
-#[path = "packets/one_agent.rs"]
-mod one_agent;
 #[path = "packets/older_tables.rs"]
 mod older_tables;
+#[path = "packets/one_agent.rs"]
+mod one_agent;
 #[path = "packets/rows.rs"]
 mod rows;
 #[path = "packets/streams.rs"]

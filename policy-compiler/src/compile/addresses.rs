@@ -1,7 +1,6 @@
 //! Which pods claim an address.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -74,11 +73,13 @@ impl Claims {
     /// Who claims `address`.
     pub(crate) fn claimants(&self, address: IpAddr) -> &[Arc<Pod>] {
         let sole = match address {
-            IpAddr::V4(v4) => sole(&self.v4, v4),
-            IpAddr::V6(v6) => sole(&self.v6, v6),
+            IpAddr::V4(v4) => self.v4.get(&v4),
+            IpAddr::V6(v6) => self.v6.get(&v6),
         };
-        sole.or_else(|| self.contested.get(&address).map(Vec::as_slice))
-            .unwrap_or_default()
+        match sole {
+            Some(pod) => std::slice::from_ref(pod),
+            None => self.contested.get(&address).map_or(&[], Vec::as_slice),
+        }
     }
 
     /// The addresses of `pod` that nobody else claims.
@@ -93,8 +94,4 @@ impl Claims {
         let contested = self.contested.iter();
         contested.map(|(address, pods)| (*address, pods.as_slice()))
     }
-}
-
-fn sole<A: Eq + Hash>(by_address: &HashMap<A, Arc<Pod>>, address: A) -> Option<&[Arc<Pod>]> {
-    by_address.get(&address).map(std::slice::from_ref)
 }

@@ -50,8 +50,8 @@ const BY_OTHER_NAMES: &str = "
     }
 ";
 
-/// The present names, and a pod's rules in its own chain, without log and with a counter of their own; PRIORITY is that of
-/// the base chains, and the next.
+/// The present names, and a pod's rules in its own chain, without log and with a counter of their own; FIRST and NEXT are
+/// the base chains' priorities.
 const BY_PRESENT_NAMES: &str = "
     set peers-old-4 { type ipv4_addr; elements = { CALLER4, 10.244.1.77 }; }
     map ingress4 { type ipv4_addr : verdict; elements = { CALLER4 : goto pod/conn/caller/ingress, NEAR4 : goto pod/conn/near/ingress, 10.244.1.77 : goto pod/conn/gone/ingress }; }
@@ -73,11 +73,11 @@ const BY_PRESENT_NAMES: &str = "
     chain pod/conn/gone/ingress { jump policy/conn/gone/ingress; counter drop; }
     chain policy/conn/gone/ingress { ip saddr @peers-old-4 accept; }
     chain forwarded-egress {
-        type filter hook forward priority PRIORITY; policy accept;
+        type filter hook forward priority FIRST; policy accept;
         ct state established,related accept; meta l4proto icmpv6 accept; ip saddr vmap @egress4; ip6 saddr vmap @egress6
     }
     chain forwarded-ingress {
-        type filter hook forward priority PRIORITY + 1; policy accept;
+        type filter hook forward priority NEXT; policy accept;
         ct state established,related accept; meta l4proto icmpv6 accept; ip daddr vmap @ingress4; ip6 daddr vmap @ingress6
     }
 ";
@@ -129,7 +129,6 @@ const BY_OUR_NAMES: [(&str, &str); 11] = [
         "objects of other kinds",
         "quota pod/conn/near/ingress { over 1000 mbytes; }
          limit link-local { rate 10/second; }
-         flowtable forwarded-ingress { hook ingress priority filter; }
          counter pod/conn/gone/ingress { packets 5 bytes 500; }",
     ),
 ];
@@ -152,7 +151,10 @@ fn table(body: &str) -> String {
 
 /// All of them.
 pub(crate) fn all() -> Vec<Older> {
-    let by_present = |priority| table(&BY_PRESENT_NAMES.replace("PRIORITY", priority));
+    let by_present = |first, next| {
+        let body = BY_PRESENT_NAMES.replace("FIRST", first);
+        table(&body.replace("NEXT", next))
+    };
     let enforcing = |what, script| Older {
         what,
         script,
@@ -165,8 +167,8 @@ pub(crate) fn all() -> Vec<Older> {
     };
     let mut all = vec![
         enforcing("other names", table(BY_OTHER_NAMES)),
-        enforcing("present names", by_present("filter")),
-        enforcing("present names, other priorities", by_present("filter + 20")),
+        enforcing("present names", by_present("0", "1")),
+        enforcing("present names, other priorities", by_present("20", "21")),
         open("nothing", ""),
         open(
             "a table that sleeps",
