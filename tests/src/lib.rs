@@ -5,5 +5,6 @@ pub mod control_plane;
 pub mod fixture;
 pub mod interpreter;
 pub mod kernel_model;
+pub mod kubernetes;
 pub mod lab;
 pub mod worlds;

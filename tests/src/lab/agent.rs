@@ -90,7 +90,7 @@ pub struct Agent {
 
 impl Agent {
     /// Starts `netpol agent` with `arguments` in the node's namespace; what it prints goes to `log`.
-    pub(super) fn start(
+    pub fn start(
         node: &str,
         netns: &Netns,
         listen: SocketAddr,
@@ -241,7 +241,7 @@ impl Drop for Agent {
 }
 
 /// `GET path` from the agent that listens there in the namespace the calling thread is in: status and body.
-fn http_get(listen: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+pub fn http_get(listen: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&listen, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     write!(
