@@ -8,7 +8,8 @@ pub(super) fn parse(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
-    let problem = || format!("{text:?} is no ADDRESS:PORT, such as 127.0.0.1:9808 or [fd00::1]:9808");
+    let problem =
+        || format!("{text:?} is no ADDRESS:PORT, such as 127.0.0.1:9808 or [fd00::1]:9808");
     let (address, port) = text.rsplit_once(':').ok_or_else(problem)?;
     let address: IpAddr = address.parse().map_err(|_| problem())?;
     let port = port.parse().map_err(|_| problem())?;
