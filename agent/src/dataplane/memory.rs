@@ -84,12 +84,12 @@ impl Dataplane for Memory {
         Ok(self.state().has_table)
     }
 
-    async fn read(&mut self, wanted: &Ruleset) -> Result<Found, DataplaneError> {
+    async fn read(&mut self, wanted: Arc<Ruleset>) -> Result<Found, DataplaneError> {
         let mut state = self.state();
         Ok(match (state.has_table, state.findings.pop_front()) {
             (_, Some(found)) => found,
             (true, None) => Found::Differs {
-                repair: Transaction::replace(wanted),
+                repair: Transaction::replace(&wanted),
                 differences: vec!["everything".to_owned()],
             },
             (false, None) => Found::Nothing,

@@ -1,6 +1,7 @@
 //! What is to be written, and when.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::NodeScope;
@@ -152,7 +153,7 @@ impl Enforcer {
         self.telemetry.set_counts(counts);
         self.flow_log.committing();
         if self.replace {
-            return Some(Write::Whole(self.compiler.take_whole()));
+            return Some(Write::Whole(Arc::new(self.compiler.take_whole())));
         }
         let change = self.compiler.take_transaction();
         if change.is_empty() {

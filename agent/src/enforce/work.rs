@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use policy_compiler::ruleset::{Operation, Ruleset, Transaction};
@@ -16,8 +17,11 @@ pub(super) enum Write {
     /// What changed since the last time.
     Change(Transaction),
     /// Whatever makes the table this, however it is now.
-    Whole(Ruleset),
+    Whole(Arc<Ruleset>),
 }
+
+/// How often a table is read that another program changes each time before it is mended. Then it is replaced.
+const READINGS: u32 = 5;
 
 /// What became of a write, and how long it took.
 pub(super) struct Outcome {
@@ -112,9 +116,12 @@ impl<D: Dataplane + 'static> State<D> {
 /// earlier agent is taken over with its counters. What cannot be compared or mended is replaced, in one transaction.
 async fn put_right<D: Dataplane>(
     dataplane: &mut D,
-    wanted: &Ruleset,
+    wanted: &Arc<Ruleset>,
 ) -> Result<Written, DataplaneError> {
-    if let Ok(found) = dataplane.read(wanted).await {
+    for _ in 0..READINGS {
+        let Ok(found) = dataplane.read(Arc::clone(wanted)).await else {
+            break;
+        };
         let (repair, differences) = match found {
             Found::Same => return Ok(Written::default()),
             Found::Differs {
@@ -124,7 +131,12 @@ async fn put_right<D: Dataplane>(
             Found::Nothing => (Transaction::replace(wanted), Vec::new()),
         };
         let is_new = repair.operations().contains(&Operation::DeleteTable);
-        match dataplane.commit(&repair).await {
+        let done = if is_new {
+            dataplane.commit(&repair).await
+        } else {
+            dataplane.repair(&repair).await
+        };
+        match done {
             Ok(()) => {
                 return Ok(Written {
                     is_new,
@@ -132,7 +144,11 @@ async fn put_right<D: Dataplane>(
                 });
             }
             Err(error) if is_new => return Err(error),
-            Err(error) => debug!(%error, "the table could not be mended; replacing it"),
+            Err(error) if error.is_overtaken() => debug!(%error, "the table must be read again"),
+            Err(error) => {
+                debug!(%error, "the table could not be mended; replacing it");
+                break;
+            }
         }
     }
     dataplane.commit(&Transaction::replace(wanted)).await?;

@@ -23,6 +23,11 @@ const DUMP: u16 = 0x300;
 /// `NLM_F_ACK`
 const ACKNOWLEDGE: u16 = 4;
 
+/// `NFNL_BATCH_GENID`
+const GENERATION: u16 = 1;
+/// Where its value is in a batch.
+const GENERATION_AT: usize = HEADER + FAMILY_HEADER + 4;
+
 /// `NFPROTO_INET`
 pub(super) const INET: u8 = 1;
 
@@ -83,6 +88,23 @@ fn write_message(
     writer.close_message(start);
 }
 
+/// Has the kernel refuse a batch unless the last commit to nftables, by whomever, is the one of this number. 0 is any.
+pub(super) fn bind(batch: &mut [u8], generation: u32) {
+    if let Some(value) = batch.get_mut(GENERATION_AT..GENERATION_AT + 4) {
+        value.copy_from_slice(&generation.to_be_bytes());
+    }
+}
+
+/// A batch of no commands. It waits for its turn as any, and commits nothing.
+pub(super) fn nothing() -> Vec<u8> {
+    let mut writer = Writer::default();
+    for (kind, number) in [(BEGIN, FIRST), (END, FIRST + 1)] {
+        let resource = NFTABLES.into();
+        write_message(&mut writer, kind, REQUEST, number, 0, resource, |_| {});
+    }
+    writer.finish().unwrap_or_default()
+}
+
 /// A batch in the making.
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
@@ -112,7 +134,8 @@ impl<'a> Batch<'a> {
             messages: Vec::new(),
             sets: 0,
         };
-        batch.edge(BEGIN, FIRST);
+        // After any commit, unless it is bound.
+        batch.edge(BEGIN, FIRST, |w| w.be32(GENERATION, 0));
         for operation in transaction.operations() {
             commands(operation, |command| batch.command(command));
         }
@@ -121,7 +144,7 @@ impl<'a> Batch<'a> {
 
     fn finish(mut self) -> Result<Encoded<'a>, NetlinkError> {
         let end = self.next_number();
-        self.edge(END, end);
+        self.edge(END, end, |_| {});
         let Some(mut bytes) = self.writer.finish() else {
             return Err(NetlinkError::TooLong);
         };
@@ -157,9 +180,9 @@ impl<'a> Batch<'a> {
         self.sets
     }
 
-    fn edge(&mut self, kind: u16, number: u32) {
-        let resource = NFTABLES.into();
-        write_message(&mut self.writer, kind, REQUEST, number, 0, resource, |_| {});
+    fn edge(&mut self, kind: u16, number: u32, attributes: impl FnOnce(&mut Writer)) {
+        let (writer, resource) = (&mut self.writer, NFTABLES.into());
+        write_message(writer, kind, REQUEST, number, 0, resource, attributes);
     }
 
     fn next_number(&self) -> u32 {

@@ -8,6 +8,7 @@ mod attribute;
 mod batch;
 mod chain;
 mod command;
+mod ear;
 mod error;
 mod expression;
 mod header;
@@ -36,6 +37,7 @@ use super::{Dataplane, DataplaneError, Found};
 use attribute::Writer;
 use batch::{Batch, Encoded};
 use error::reason;
+use read::Reading;
 use rule::{Lists, write_expressions};
 use transport::{Report, Transport};
 
@@ -86,7 +88,9 @@ impl NetlinkDataplane {
         ]);
         let mut batch = Batch::encode(&transaction)?;
         batch.only_try();
-        self.send(batch).await?;
+        let commit =
+            |transport: &mut Transport, bytes: &mut [u8], last| transport.commit(bytes, last);
+        self.send(batch, commit).await?;
         Ok(())
     }
 
@@ -94,10 +98,13 @@ impl NetlinkDataplane {
     async fn send(
         &self,
         mut batch: Encoded<'_>,
+        send: impl FnOnce(&mut Transport, &mut [u8], u32) -> Result<Report, NetlinkError>
+        + Send
+        + 'static,
     ) -> Result<(Option<u32>, Option<u32>), NetlinkError> {
-        let (bytes, last) = (std::mem::take(&mut batch.bytes), batch.last);
+        let (mut bytes, last) = (std::mem::take(&mut batch.bytes), batch.last);
         let commit = move |transport: &mut Transport| {
-            let report = transport.commit(&bytes, last)?;
+            let report = send(transport, &mut bytes, last)?;
             Ok((bytes, report))
         };
         let (bytes, report) = self.with_transport(commit).await?;
@@ -130,15 +137,16 @@ impl Dataplane for NetlinkDataplane {
             return Ok(());
         }
         let left = self.left.take();
-        let (before, after) = self.send(batch).await?;
+        let commit =
+            |transport: &mut Transport, bytes: &mut [u8], last| transport.commit(bytes, last);
+        let (before, after) = self.send(batch, commit).await?;
         // What others did before is of no matter if it is deleted.
         let is_whole = matches!(
             transaction.operations(),
             [.., Operation::DeleteTable, Operation::Load(_)]
         );
         let is_known = is_whole || (left.is_some() && left == before);
-        let is_next = before.is_some_and(|before| after == Some(before.wrapping_add(1)));
-        self.left = after.filter(|_| is_known && is_next);
+        self.left = after.filter(|_| is_known && is_next(before, after));
         Ok(())
     }
 
@@ -146,9 +154,30 @@ impl Dataplane for NetlinkDataplane {
         Ok(self.with_transport(Transport::has_table).await?)
     }
 
-    async fn read(&mut self, wanted: &Ruleset) -> Result<Found, DataplaneError> {
-        let image = self.with_transport(read::image).await?;
-        Ok(image.map_or(Found::Nothing, |image| read::compare(&image, wanted)))
+    async fn read(&mut self, wanted: Arc<Ruleset>) -> Result<Found, DataplaneError> {
+        self.left = None;
+        let compare = move |transport: &mut Transport| {
+            let Some(Reading { image, generation }) = read::read(transport)? else {
+                return Ok((Found::Nothing, None));
+            };
+            let found = read::compare(&image, &wanted);
+            if found == Found::Same {
+                transport.end_reading();
+                return Ok((found, generation));
+            }
+            Ok((found, None))
+        };
+        let found;
+        (found, self.left) = self.with_transport(compare).await?;
+        Ok(found)
+    }
+
+    async fn repair(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+        self.left = None;
+        let batch = Batch::encode(transaction)?;
+        let (before, after) = self.send(batch, Transport::repair).await?;
+        self.left = after.filter(|_| is_next(before, after));
+        Ok(())
     }
 
     async fn is_as_left(&mut self) -> Result<bool, DataplaneError> {
@@ -166,6 +195,11 @@ pub fn expressions(rule: &Rule) -> Option<Vec<u8>> {
     let mut writer = Writer::default();
     write_expressions(&mut writer, rule, Lists::Numbered(1));
     writer.finish()
+}
+
+/// Whether nobody else has committed between these.
+fn is_next(before: Option<u32>, after: Option<u32>) -> bool {
+    before.is_some_and(|before| after == Some(before.wrapping_add(1)))
 }
 
 fn verdict(batch: &Encoded<'_>, report: &Report) -> Result<(), NetlinkError> {

@@ -1,6 +1,7 @@
 //! The socket that batches go out by.
 
 mod question;
+mod repair;
 
 use std::io;
 
@@ -11,6 +12,7 @@ use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 use super::NetlinkError;
 use super::answer::{Answer, Message, Messages};
+use super::ear::Ear;
 
 pub(super) use question::Dumped;
 
@@ -36,6 +38,7 @@ const ANSWERS: &str = "reading netfilter's answer";
 pub(super) struct Transport {
     socket: Socket,
     datagram: Vec<u8>,
+    ear: Ear,
     /// Bytes that go out at once.
     limit: usize,
 }
@@ -67,6 +70,7 @@ impl Transport {
         let transport = Self {
             socket,
             datagram: Vec::with_capacity(DATAGRAM),
+            ear: Ear::open(port)?,
             limit,
         };
         Ok((transport, port))
@@ -74,12 +78,28 @@ impl Transport {
 
     /// Sends a batch whose last command has the number `last`, and reads what became of it. Fails if that is not known.
     pub(super) fn commit(&mut self, bytes: &[u8], last: u32) -> Result<Report, NetlinkError> {
-        let size = bytes.len();
-        if size > self.limit {
-            let limit = self.limit;
-            return Err(NetlinkError::TooLarge { bytes: size, limit });
-        }
+        self.check_size(bytes)?;
+        self.ear.end();
         let before = self.generation()?;
+        self.commit_after(before, bytes, last)
+    }
+
+    fn check_size(&self, batch: &[u8]) -> Result<(), NetlinkError> {
+        let (bytes, limit) = (batch.len(), self.limit);
+        if bytes > limit {
+            return Err(NetlinkError::TooLarge { bytes, limit });
+        }
+        Ok(())
+    }
+
+    /// Commits where the last commit to nftables had the number `before`, as far as is known.
+    fn commit_after(
+        &mut self,
+        before: Option<u32>,
+        bytes: &[u8],
+        last: u32,
+    ) -> Result<Report, NetlinkError> {
+        let size = bytes.len();
         for _ in 1..ATTEMPTS {
             let report = self.try_commit(bytes, last)?;
             if !report.must_be_repeated() {

@@ -19,8 +19,10 @@ const DUMPING: &str = "reading the table";
 pub(in super::super) enum Dumped {
     /// All there is was told.
     Whole,
-    /// Something was changed or lost meanwhile.
+    /// Something was changed meanwhile, of this table or of others.
     Torn,
+    /// Not all was told.
+    Cut,
 }
 
 impl Transport {
@@ -69,7 +71,7 @@ impl Transport {
         Ok(generation)
     }
 
-    /// Reads all objects that a dump tells of, which come as messages of kind `told`. What goes away meanwhile tears it.
+    /// Reads all objects that a dump tells of, which come as messages of kind `told`.
     pub(in super::super) fn dump(
         &mut self,
         message: u8,
@@ -92,8 +94,9 @@ impl Transport {
             }
         })?;
         match errno {
-            0 if is_all && is_done && !is_torn => Ok(Dumped::Whole),
-            0 | libc::ENOENT | libc::EINTR | libc::EAGAIN => Ok(Dumped::Torn),
+            0 if is_all && is_done && is_torn => Ok(Dumped::Torn),
+            0 if is_all && is_done => Ok(Dumped::Whole),
+            0 | libc::ENOENT | libc::EINTR | libc::EAGAIN => Ok(Dumped::Cut),
             _ => {
                 let source = io::Error::from_raw_os_error(errno);
                 Err(NetlinkError::socket(DUMPING, source))

@@ -18,16 +18,16 @@ use tracing::warn;
 
 use super::{NetlinkDataplane, NetlinkError};
 use crate::dataplane::Disturbance;
-use notice::Notices;
+pub(super) use notice::Notices;
 
 /// `NFNLGRP_NFTABLES`
-const GROUP: u32 = 7;
+pub(super) const GROUP: u32 = 7;
 
 /// Bytes that notifications may take before they are read: some hundred thousand elements. It is a bound, no memory.
 pub const NOTICES: usize = 8 << 20;
 
 /// Bytes of a datagram at most. The kernel makes them as large as a page of memory has, which may be 64 KiB.
-const DATAGRAM: usize = 64 << 10;
+pub(super) const DATAGRAM: usize = 64 << 10;
 
 /// A program that edits a table often does so by several commits. What comes so soon after the first is told with it.
 const TOGETHER: Duration = Duration::from_millis(5);
@@ -58,9 +58,7 @@ impl Watcher {
         let mut socket = Socket::new(NETLINK_NETFILTER).map_err(failed)?;
         socket.bind_auto().map_err(failed)?;
         socket.set_non_blocking(true).map_err(failed)?;
-        setsockopt(&socket, sockopt::RcvBufForce, &bytes)
-            .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &bytes))
-            .map_err(|error| failed(error.into()))?;
+        make_room(&socket, bytes).map_err(failed)?;
         socket.add_membership(GROUP).map_err(failed)?;
         Ok(Self {
             socket: registered(socket).map_err(failed)?,
@@ -121,6 +119,13 @@ impl Watcher {
             Err(_would_block) => Ok(()),
         }
     }
+}
+
+/// Room for what is not read yet.
+pub(super) fn make_room(socket: &Socket, bytes: usize) -> io::Result<()> {
+    setsockopt(socket, sockopt::RcvBufForce, &bytes)
+        .or_else(|_| setsockopt(socket, sockopt::RcvBuf, &bytes))?;
+    Ok(())
 }
 
 /// A socket that the runtime wakes this task for.
