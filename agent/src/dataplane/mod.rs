@@ -47,6 +47,11 @@ pub trait Dataplane {
         }
     }
 
+    /// Whether [`read`](Self::read) compares, so that it may be done without need.
+    fn compares(&self) -> bool {
+        false
+    }
+
     /// Commits what the last reading found to be needed, but for a replacement of the table. Where it can be told that
     /// another program has changed the table since, it fails and is [overtaken](DataplaneError::is_overtaken).
     fn repair(

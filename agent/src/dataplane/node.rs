@@ -66,6 +66,13 @@ impl Dataplane for NodeDataplane {
         }
     }
 
+    fn compares(&self) -> bool {
+        match self {
+            Self::Netlink(netlink) => netlink.compares(),
+            Self::Nft(nft) => nft.compares(),
+        }
+    }
+
     async fn repair(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
         match self {
             Self::Netlink(netlink) => netlink.repair(transaction).await,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::enforcer::Enforcer;
-use crate::dataplane::{Dataplane, DataplaneError, Found};
+use crate::dataplane::{Dataplane, DataplaneError, Found, Part};
 
 /// What is to be written.
 pub(super) enum Write {
@@ -18,6 +18,8 @@ pub(super) enum Write {
     Change(Transaction),
     /// Whatever makes the table this, however it is now.
     Whole(Arc<Ruleset>),
+    /// What the table should be already. It is not touched if it cannot be compared.
+    Compare(Arc<Ruleset>),
 }
 
 /// How often a table is read that another program changes each time before it is mended. Then it is replaced.
@@ -34,6 +36,8 @@ pub(super) struct Outcome {
 pub(super) struct Written {
     /// It was made anew, and all its counters with it.
     pub(super) is_new: bool,
+    /// What was put right, if anything was found to be.
+    pub(super) part: Option<Part>,
     /// What was found in it that should have been otherwise.
     pub(super) differences: Vec<String>,
 }
@@ -45,6 +49,8 @@ pub(super) enum Glance {
     Nothing,
     /// It is there, and somebody may have changed it.
     Table,
+    /// The same, and it can be compared.
+    Comparable,
     /// It is there, and nobody has changed it.
     AsLeft,
 }
@@ -60,7 +66,11 @@ async fn look(dataplane: &mut impl Dataplane) -> Result<Glance, DataplaneError> 
     Ok(if dataplane.is_as_left().await? {
         Glance::AsLeft
     } else if dataplane.has_table().await? {
-        Glance::Table
+        if dataplane.compares() {
+            Glance::Comparable
+        } else {
+            Glance::Table
+        }
     } else {
         Glance::Nothing
     })
@@ -93,6 +103,10 @@ impl<D: Dataplane + 'static> State<D> {
                     done.map(|()| Written::default())
                 }
                 Write::Whole(wanted) => put_right(&mut dataplane, &wanted).await,
+                Write::Compare(wanted) => match dataplane.read(Arc::clone(&wanted)).await {
+                    Ok(found) => settle(&mut dataplane, &wanted, found).await,
+                    Err(error) => return (dataplane, Work::Inspection(Err(error))),
+                },
             };
             let took = start.elapsed();
             (dataplane, Work::Commit(Outcome { result, took }))
@@ -118,10 +132,20 @@ async fn put_right<D: Dataplane>(
     dataplane: &mut D,
     wanted: &Arc<Ruleset>,
 ) -> Result<Written, DataplaneError> {
-    for _ in 0..READINGS {
-        let Ok(found) = dataplane.read(Arc::clone(wanted)).await else {
-            break;
-        };
+    match dataplane.read(Arc::clone(wanted)).await {
+        Ok(found) => settle(dataplane, wanted, found).await,
+        Err(_) => replace(dataplane, wanted).await,
+    }
+}
+
+/// The same where something was found already.
+async fn settle<D: Dataplane>(
+    dataplane: &mut D,
+    wanted: &Arc<Ruleset>,
+    mut found: Found,
+) -> Result<Written, DataplaneError> {
+    let mut readings = 1;
+    loop {
         let (repair, differences) = match found {
             Found::Same => return Ok(Written::default()),
             Found::Differs {
@@ -130,6 +154,7 @@ async fn put_right<D: Dataplane>(
             } => (repair, differences),
             Found::Nothing => (Transaction::replace(wanted), Vec::new()),
         };
+        let part = part(&repair);
         let is_new = repair.operations().contains(&Operation::DeleteTable);
         let done = if is_new {
             dataplane.commit(&repair).await
@@ -140,20 +165,59 @@ async fn put_right<D: Dataplane>(
             Ok(()) => {
                 return Ok(Written {
                     is_new,
+                    part: Some(part),
                     differences,
                 });
             }
             Err(error) if is_new => return Err(error),
-            Err(error) if error.is_overtaken() => debug!(%error, "the table must be read again"),
+            Err(error) if error.is_overtaken() && readings < READINGS => {
+                debug!(%error, "the table must be read again");
+            }
             Err(error) => {
                 debug!(%error, "the table could not be mended; replacing it");
                 break;
             }
         }
+        match dataplane.read(Arc::clone(wanted)).await {
+            Ok(again) => found = again,
+            Err(_) => break,
+        }
+        readings += 1;
     }
+    replace(dataplane, wanted).await
+}
+
+async fn replace<D: Dataplane>(
+    dataplane: &mut D,
+    wanted: &Ruleset,
+) -> Result<Written, DataplaneError> {
     dataplane.commit(&Transaction::replace(wanted)).await?;
     Ok(Written {
         is_new: true,
+        part: Some(Part::Table),
         differences: Vec::new(),
     })
+}
+
+/// What a repair is called by. All of them make the table, which wakes up one that sleeps.
+fn part(repair: &Transaction) -> Part {
+    let parts = repair.operations().iter().filter_map(|operation| {
+        Some(match operation {
+            Operation::AddTable => return None,
+            Operation::DeleteTable | Operation::Load(_) => Part::Table,
+            Operation::AddChain(..) | Operation::DeleteChain(_) => Part::Chain,
+            Operation::FlushChain(_) | Operation::AddRule(..) => Part::Rule,
+            Operation::AddSet(..)
+            | Operation::DeleteSet(_)
+            | Operation::AddMap(..)
+            | Operation::DeleteMap(_) => Part::Set,
+            Operation::FlushSet(_)
+            | Operation::AddElements(..)
+            | Operation::DeleteElements(..)
+            | Operation::AddMapElements(..)
+            | Operation::DeleteMapElements(..) => Part::Element,
+            Operation::AddCounter(_) | Operation::DeleteCounter(_) => Part::Other,
+        })
+    });
+    parts.min().unwrap_or(Part::Table)
 }

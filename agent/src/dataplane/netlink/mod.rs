@@ -172,6 +172,10 @@ impl Dataplane for NetlinkDataplane {
         Ok(found)
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     async fn repair(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
         self.left = None;
         let batch = Batch::encode(transaction)?;
