@@ -176,7 +176,7 @@ impl Enforcer {
         Some(Write::Change(change))
     }
 
-    pub(super) fn finish(&mut self, Outcome { result, took }: Outcome) {
+    pub(super) fn finish(&mut self, Outcome { result, took, .. }: Outcome) {
         let was_compared = std::mem::take(&mut self.is_comparing);
         match result {
             Ok(written) if was_compared && written.part.is_none() => {

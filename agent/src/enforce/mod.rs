@@ -96,7 +96,12 @@ pub async fn enforce<D: Dataplane + 'static, S>(
             (dataplane, work) = state.done() => {
                 state = State::Idle(dataplane);
                 match work {
-                    Work::Commit(outcome) => enforcer.finish(outcome),
+                    Work::Commit(outcome) => {
+                        if outcome.is_whole {
+                            inspection.reset();
+                        }
+                        enforcer.finish(outcome);
+                    }
                     Work::Inspection(found) => enforcer.inspected(found),
                 }
             }

@@ -29,6 +29,8 @@ const READINGS: u32 = 5;
 pub(super) struct Outcome {
     pub(super) result: Result<Written, DataplaneError>,
     pub(super) took: Duration,
+    /// The whole table was looked at, or written.
+    pub(super) is_whole: bool,
 }
 
 /// How a table was made what it should be.
@@ -97,6 +99,7 @@ impl<D: Dataplane + 'static> State<D> {
         };
         Self::Busy(Box::pin(async move {
             let start = Instant::now();
+            let is_whole = !matches!(write, Write::Change(_));
             let result = match write {
                 Write::Change(transaction) => {
                     let done = dataplane.commit(&transaction).await;
@@ -109,7 +112,12 @@ impl<D: Dataplane + 'static> State<D> {
                 },
             };
             let took = start.elapsed();
-            (dataplane, Work::Commit(Outcome { result, took }))
+            let outcome = Outcome {
+                result,
+                took,
+                is_whole,
+            };
+            (dataplane, Work::Commit(outcome))
         }))
     }
 
