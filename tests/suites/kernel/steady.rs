@@ -247,7 +247,8 @@ fn flows_that_no_change_concerns() {
     assert!(commits("ok") > EDITS / 4, "only {} commits", commits("ok"));
 }
 
-fn begin(updates: &UnboundedSender<Update>) {
+/// A server and who may reach it, and that that is all.
+pub(crate) fn begin(updates: &UnboundedSender<Update>) {
     let first = [
         pod("server", "node-a", SERVER, "server"),
         pod("client", "node-b", ALLOWED, "client"),

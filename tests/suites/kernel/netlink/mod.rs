@@ -8,12 +8,14 @@ mod large;
 mod privileges;
 mod raw;
 mod refusals;
+mod restless;
 mod rows;
 mod torn;
 mod verify;
 mod worlds;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use netpol_agent::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane};
 use netpol_tests::lab::{LabError, Netns};
@@ -47,11 +49,16 @@ impl Programmed {
         self.runtime.block_on(self.dataplane.commit(transaction))
     }
 
+    pub(crate) fn repair(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+        self.runtime.block_on(self.dataplane.repair(transaction))
+    }
+
     pub(crate) fn has_table(&mut self) -> Result<bool, DataplaneError> {
         self.runtime.block_on(self.dataplane.has_table())
     }
 
     pub(crate) fn read(&mut self, wanted: &Ruleset) -> Result<Found, DataplaneError> {
+        let wanted = Arc::new(wanted.clone());
         self.runtime.block_on(self.dataplane.read(wanted))
     }
 }
