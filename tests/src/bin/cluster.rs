@@ -46,9 +46,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// What `up` and `down` know of each other, beside what cargo builds.
+/// The folder of what `up` and `down` know of each other: `$NETPOL_CLUSTER`, else beside what cargo builds.
 fn state() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/cluster")
+    let chosen = std::env::var_os("NETPOL_CLUSTER").map(PathBuf::from);
+    chosen.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/cluster"))
 }
 
 fn options(words: &[&str]) -> Outcome<Options> {

@@ -13,7 +13,7 @@ mod tool;
 mod workloads;
 
 use std::fmt::Write as _;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use netpol_tests::kubernetes::{Cluster, Cni, Options, Proxy};
@@ -48,14 +48,17 @@ fn ptp_and_nftables() {
     play(Cni::Ptp, Proxy::Nftables);
 }
 
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    let lock = ONE_AT_A_TIME.lock();
+    lock.unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Plays all scenarios in one cluster, or those whose name has `$NETPOL_SCENARIO` in it, and fails if any does.
 fn play(cni: Cni, proxy: Proxy) {
     if !privileged("cluster suite") {
         return;
     }
-    let _one = ONE_AT_A_TIME
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _one = one_at_a_time();
     let begin = Instant::now();
     let cluster = Cluster::start(Options { cni, proxy }).unwrap_or_else(|error| panic!("{error}"));
     println!(
