@@ -18,6 +18,7 @@ use crate::dataplane::{Disturbance, NetlinkDataplane, NftProcess, NodeDataplane}
 use crate::enforce::{Enforcement, FREQUENT_INSPECTION, RARE_INSPECTION, Timing, enforce};
 use crate::flow_log::FlowLog;
 use crate::http::Server;
+use crate::node_lock;
 use crate::source::{self, ClusterConfig, Update};
 use crate::telemetry::Telemetry;
 
@@ -35,7 +36,8 @@ or --context, else from the cluster this runs in as a pod, else from the one of
 $KUBECONFIG. The agent lists and watches pods, namespaces and networkpolicies in
 all namespaces. It must be root or have CAP_NET_ADMIN on the node's network.
 
-Nothing is written before everything is known. When the agent stops, or cannot
+A node has one agent: another waits 10 s for it to end, then says which process
+it is, and ends. Nothing is written before everything is known. When the agent stops, or cannot
 reach the API server, the rules stay as they are; `netpol cleanup` removes them.
 
 /readyz answers 200 when the rules are in the kernel, else 503 and the reason.
@@ -149,6 +151,8 @@ impl Agent {
     }
 
     async fn start(&self, node: &Name) -> Result<Started, Failure> {
+        // Before anything else is opened, and so closed after it.
+        node_lock::claim().await?;
         let mut dataplane = match self.dataplane {
             Way::Netlink => NodeDataplane::Netlink(NetlinkDataplane::open()?),
             Way::Nft => NodeDataplane::Nft(NftProcess::find()?),

@@ -2,7 +2,7 @@
 
 mod disturbance;
 mod memory;
-mod netlink;
+pub(crate) mod netlink;
 mod nft;
 mod node;
 
@@ -46,6 +46,11 @@ pub trait Dataplane {
     /// Whether nobody else can have changed the table since it was last committed as a whole. Most dataplanes cannot know.
     fn is_as_left(&mut self) -> impl Future<Output = Result<bool, DataplaneError>> {
         ready(Ok(false))
+    }
+
+    /// Bytes of all transactions so far, as they were handed on, whatever became of them.
+    fn bytes_sent(&self) -> u64 {
+        0
     }
 }
 

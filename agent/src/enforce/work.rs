@@ -8,8 +8,10 @@ use policy_compiler::ruleset::{Operation, Ruleset, Transaction};
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::counts::moved;
 use super::enforcer::Enforcer;
 use crate::dataplane::{Dataplane, DataplaneError, Found};
+use crate::telemetry::Telemetry;
 
 /// What is to be written.
 pub(super) enum Write {
@@ -77,7 +79,7 @@ impl<D: Dataplane + 'static> State<D> {
         }
     }
 
-    pub(super) fn write(self, write: Write) -> Self {
+    pub(super) fn write(self, write: Write, telemetry: Telemetry) -> Self {
         let Self::Idle(mut dataplane) = self else {
             return self;
         };
@@ -85,10 +87,10 @@ impl<D: Dataplane + 'static> State<D> {
             let start = Instant::now();
             let result = match write {
                 Write::Change(transaction) => {
-                    let done = dataplane.commit(&transaction).await;
+                    let done = commit(&mut dataplane, &transaction, &telemetry).await;
                     done.map(|()| Written::default())
                 }
-                Write::Whole(wanted) => put_right(&mut dataplane, &wanted).await,
+                Write::Whole(wanted) => put_right(&mut dataplane, &wanted, &telemetry).await,
             };
             let took = start.elapsed();
             (dataplane, Work::Commit(Outcome { result, took }))
@@ -108,11 +110,29 @@ impl<D: Dataplane + 'static> State<D> {
     }
 }
 
+/// Commits a transaction and tells what became of it.
+async fn commit<D: Dataplane>(
+    dataplane: &mut D,
+    transaction: &Transaction,
+    telemetry: &Telemetry,
+) -> Result<(), DataplaneError> {
+    let start = Instant::now();
+    let result = dataplane.commit(transaction).await;
+    let took = start.elapsed();
+    telemetry.set_sent(dataplane.bytes_sent());
+    match &result {
+        Ok(()) => telemetry.committed(took, moved(transaction)),
+        Err(_) => telemetry.commit_failed(took),
+    }
+    result
+}
+
 /// Makes the table what it should be: of what is there already, and right, nothing is touched, so that the table of an
 /// earlier agent is taken over with its counters. What cannot be compared or mended is replaced, in one transaction.
 async fn put_right<D: Dataplane>(
     dataplane: &mut D,
     wanted: &Ruleset,
+    telemetry: &Telemetry,
 ) -> Result<Written, DataplaneError> {
     if let Ok(found) = dataplane.read(wanted).await {
         let (repair, differences) = match found {
@@ -124,7 +144,7 @@ async fn put_right<D: Dataplane>(
             Found::Nothing => (Transaction::replace(wanted), Vec::new()),
         };
         let is_new = repair.operations().contains(&Operation::DeleteTable);
-        match dataplane.commit(&repair).await {
+        match commit(dataplane, &repair, telemetry).await {
             Ok(()) => {
                 return Ok(Written {
                     is_new,
@@ -135,7 +155,7 @@ async fn put_right<D: Dataplane>(
             Err(error) => debug!(%error, "the table could not be mended; replacing it"),
         }
     }
-    dataplane.commit(&Transaction::replace(wanted)).await?;
+    commit(dataplane, &Transaction::replace(wanted), telemetry).await?;
     Ok(Written {
         is_new: true,
         differences: Vec::new(),

@@ -3,8 +3,6 @@
 //! A transaction is one batch: one datagram to the kernel, which commits all of it or nothing and has done so when the
 //! call returns. What is encoded is what `nft -f` makes of the transaction's text, so `nft list` shows one as the other.
 
-mod answer;
-mod attribute;
 mod batch;
 mod chain;
 mod command;
@@ -12,9 +10,11 @@ mod error;
 mod expression;
 mod header;
 mod key;
+pub(crate) mod numbers;
 mod operation;
 mod read;
 mod rule;
+mod same;
 mod set;
 mod transport;
 mod userdata;
@@ -28,12 +28,12 @@ use policy_compiler::ruleset::{
 };
 use tokio::task::spawn_blocking;
 
-pub use attribute::same_attributes;
 pub use error::NetlinkError;
+pub use same::same_attributes;
 pub use watch::{NOTICES, Watcher};
 
 use super::{Dataplane, DataplaneError, Found};
-use attribute::Writer;
+use crate::netlink::written;
 use batch::{Batch, Encoded};
 use error::reason;
 use rule::{Lists, write_expressions};
@@ -48,17 +48,19 @@ pub struct NetlinkDataplane {
     port: u32,
     /// The number of the last commit to nftables, if there was none but this dataplane's since the table was whole.
     left: Option<u32>,
+    /// Of all batches that were to be committed.
+    bytes_sent: u64,
 }
 
 impl NetlinkDataplane {
     /// Opens a socket; changes nothing.
     pub fn open() -> Result<Self, NetlinkError> {
-        let (transport, port) = Transport::open()?;
-        let transport = Arc::new(Mutex::new(transport));
+        let transport = Transport::open()?;
         Ok(Self {
-            transport,
-            port,
+            port: transport.port(),
+            transport: Arc::new(Mutex::new(transport)),
             left: None,
+            bytes_sent: 0,
         })
     }
 
@@ -130,7 +132,12 @@ impl Dataplane for NetlinkDataplane {
             return Ok(());
         }
         let left = self.left.take();
-        let (before, after) = self.send(batch).await?;
+        let bytes = batch.bytes.len() as u64;
+        let sent = self.send(batch).await;
+        if !matches!(sent, Err(NetlinkError::TooLarge { .. })) {
+            self.bytes_sent += bytes;
+        }
+        let (before, after) = sent?;
         // What others did before is of no matter if it is deleted.
         let is_whole = matches!(
             transaction.operations(),
@@ -158,14 +165,16 @@ impl Dataplane for NetlinkDataplane {
         let generation = self.with_transport(Transport::generation).await?;
         Ok(generation == Some(left))
     }
+
+    fn bytes_sent(&self) -> u64 {
+        self.bytes_sent
+    }
 }
 
 /// The expressions of a rule, as they are sent and as the kernel dumps them but for the names of sets that hold a list of
 /// ports: see [`same_attributes`].
 pub fn expressions(rule: &Rule) -> Option<Vec<u8>> {
-    let mut writer = Writer::default();
-    write_expressions(&mut writer, rule, Lists::Numbered(1));
-    writer.finish()
+    written(|w| write_expressions(w, rule, Lists::Numbered(1)))
 }
 
 fn verdict(batch: &Encoded<'_>, report: &Report) -> Result<(), NetlinkError> {
