@@ -38,7 +38,7 @@ use tempfile::TempDir;
 pub use command::wait_for;
 pub use error::ClusterError;
 pub use image::{AGNHOST, PAUSE};
-pub use node::Node;
+pub use node::{IMPORT, Node};
 pub use request::{Reply, Transport, request};
 
 use crate::control_plane::{self, ControlPlane, program};
