@@ -4,6 +4,7 @@
 //! that it comes up once. Needs root, the Go toolchain (everything is built from its modules the first time), runc,
 //! nftables and iptables.
 
+mod agents;
 mod enforcement;
 mod packets;
 mod pods;
@@ -65,7 +66,7 @@ fn play(cni: Cni, proxy: Proxy) {
         "{cni}, {proxy}: up after {:.1} s",
         begin.elapsed().as_secs_f32()
     );
-    let enforced = Enforcement::Process
+    let enforced = Enforcement::chosen()
         .start(&cluster)
         .unwrap_or_else(|error| panic!("{error}"));
     let mut stage = Stage { enforced, cluster };
@@ -76,7 +77,13 @@ fn play(cni: Cni, proxy: Proxy) {
     );
 
     let chosen = std::env::var("NETPOL_SCENARIO").unwrap_or_default();
-    let scenarios = [packets::SCENARIOS, probes::SCENARIOS, workloads::SCENARIOS].concat();
+    let scenarios = [
+        packets::SCENARIOS,
+        probes::SCENARIOS,
+        workloads::SCENARIOS,
+        agents::SCENARIOS,
+    ]
+    .concat();
     let mut failures = String::new();
     for (name, scenario) in scenarios.iter().filter(|(name, _)| name.contains(&chosen)) {
         let begin = Instant::now();
@@ -90,9 +97,10 @@ fn play(cni: Cni, proxy: Proxy) {
             let _ = writeln!(failures, "{name}: {problem}");
         }
     }
-    for agent in &stage.enforced.agents {
-        if !failures.is_empty() {
-            println!("{}", agent.log());
+    if !failures.is_empty() {
+        for node in 0..stage.cluster.nodes().len() {
+            let log = stage.enforced.log(&stage.cluster, node);
+            println!("{}", log.unwrap_or_else(|error| error.to_string()));
         }
     }
     assert!(failures.is_empty(), "{cni}, {proxy}:\n{failures}");

@@ -215,9 +215,17 @@ impl Stage {
 
     /// The first address of a pod.
     pub(crate) fn address(&self, pod: &str) -> Result<IpAddr, String> {
-        let pod_object = self.object(pod)?;
-        let address = pod_object["status"]["podIP"].as_str().unwrap_or_default();
-        address.parse().map_err(|_| format!("{pod} has no address"))
+        let addresses = self.addresses(pod)?;
+        addresses
+            .first()
+            .copied()
+            .ok_or_else(|| format!("{pod} has no address"))
+    }
+
+    /// The addresses of a pod.
+    pub(crate) fn addresses(&self, pod: &str) -> Result<Vec<IpAddr>, String> {
+        let found = sockets(&self.object(pod)?["status"]["podIPs"], "ip", PORT);
+        Ok(found.iter().map(SocketAddr::ip).collect())
     }
 }
 

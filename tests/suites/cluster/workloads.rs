@@ -6,6 +6,7 @@ use netpol_tests::kubernetes::{AGNHOST, wait_for};
 use serde_json::{Value, json};
 
 use crate::Scenario;
+use crate::agents::CLIENTS;
 use crate::pods;
 use crate::stage::{Outcome, SOON, Stage, key, text};
 
@@ -18,16 +19,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     ("a namespace is deleted", namespace),
 ];
-
-/// Clients reach the web servers, and nobody else.
-const CLIENTS: &str = "
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: clients, namespace: shop}
-spec:
-  podSelector: {matchLabels: {app: web}}
-  ingress: [{from: [{podSelector: {matchLabels: {app: client}}}]}]
-";
 
 fn deployment(stage: &mut Stage) -> Outcome {
     let policy = "
