@@ -82,8 +82,9 @@ pub(super) async fn is_ready(client: &Client) -> bool {
 
 /// What is at a path, as it comes.
 pub(super) async fn text(client: &Client, path: &str) -> Result<String, ControlPlaneError> {
+    // A request of some kind, whose path is then replaced.
     let mut request = Request::new("/")
-        .get("", &GetParams::default())
+        .get("x", &GetParams::default())
         .map_err(|error| ControlPlaneError::Request(error.to_string()))?;
     *request.uri_mut() = path
         .parse()

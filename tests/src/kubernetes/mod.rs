@@ -39,7 +39,7 @@ pub use command::wait_for;
 pub use error::ClusterError;
 pub use image::{AGNHOST, PAUSE};
 pub use node::{IMPORT, Node};
-pub use request::{Reply, Transport, request};
+pub use request::{Reply, Transport, knock, request};
 
 use crate::control_plane::{self, ControlPlane, program};
 use crate::lab::{NODES, Netns, NodeSpec, OUTSIDE, SERVICES};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use netpol_tests::kubernetes::{Reply, Transport, request, wait_for};
+use netpol_tests::kubernetes::{Reply, Transport, knock, request, wait_for};
 
 use crate::Scenario;
 use crate::pods::PORT;
@@ -65,6 +65,9 @@ fn under_traffic(stage: &mut Stage, act: impl FnOnce(&mut Stage) -> Outcome) -> 
     let outcome = std::thread::scope(|scope| {
         let traffic = &traffic;
         for (from, to, passes) in &pairs {
+            if !passes {
+                scope.spawn(move || traffic.knock(from, *to));
+            }
             for transport in [Transport::Tcp, Transport::Udp] {
                 for _ in 0..AT_A_TIME {
                     scope.spawn(move || traffic.flow(from, *to, transport, *passes));
@@ -108,6 +111,15 @@ impl Traffic {
             let count = if is_right { &self.right } else { &self.wrong };
             count.fetch_add(1, Ordering::Relaxed);
             std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Sends datagrams that must not arrive, so close together that the smallest gap lets one through.
+    fn knock(&self, from: &File, to: SocketAddr) {
+        let answered = knock(from, to, &self.is_over);
+        if !matches!(answered, Ok(0)) {
+            println!("  to {to}: {answered:?} answers");
+            self.wrong.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
