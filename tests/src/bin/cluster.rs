@@ -156,12 +156,7 @@ fn write_wrappers(cluster: &Cluster, state: &Path) -> Outcome {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
         Ok(())
     };
-    let quoted = |words: &[String]| {
-        words
-            .iter()
-            .map(|word| format!("'{word}' "))
-            .collect::<String>()
-    };
+    let quoted = |words: &[String]| format!("'{}' ", words.join("' '"));
     let kubectl = quoted(&cluster.kubectl_prefix());
     script("kubectl", &format!("exec {kubectl}\"$@\"\n"))?;
     let mut imports = String::new();

@@ -55,7 +55,7 @@ impl Node {
         netns: Netns,
         binaries: &Path,
         folder: PathBuf,
-        options: &Options,
+        options: Options,
     ) -> Result<Self, ClusterError> {
         std::fs::create_dir_all(&folder)
             .map_err(ClusterError::io(format!("create {}", folder.display())))?;
@@ -125,7 +125,7 @@ impl Node {
     pub(super) fn join(
         &mut self,
         credentials: &Credentials,
-        options: &Options,
+        options: Options,
     ) -> Result<(), ClusterError> {
         let serving = credentials
             .serving

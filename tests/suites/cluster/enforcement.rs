@@ -8,7 +8,7 @@ use netpol_tests::lab::{AGENT_LISTEN, Agent, Signal};
 const RBAC: &str = include_str!("../../../deploy/rbac.yaml");
 const ACCOUNT: &str = "system:serviceaccount:kube-system:netpol";
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/netpol.yaml");
-/// The DaemonSet of the manifest, as `kubectl` names it.
+/// What the manifest makes, as `kubectl` names it.
 const DAEMON_SET: [&str; 2] = ["--namespace=kube-system", "daemonset/netpol"];
 
 /// Who enforces policies.
@@ -16,7 +16,7 @@ const DAEMON_SET: [&str; 2] = ["--namespace=kube-system", "daemonset/netpol"];
 pub(crate) enum Enforcement {
     /// The binary under test, as a process in each node's network.
     Process,
-    /// The DaemonSet of the project's manifest, with the image in an archive.
+    /// Pods of the project's manifest, with the image in an archive.
     DaemonSet(PathBuf),
 }
 
@@ -29,7 +29,7 @@ pub(crate) enum Enforced {
 }
 
 impl Enforcement {
-    /// With the image in the archive that `$NETPOL_IMAGE` names; without that variable, with processes.
+    /// Pods with the image in the archive that `$NETPOL_IMAGE` names; without that variable, with processes.
     pub(crate) fn chosen() -> Self {
         let image = std::env::var_os("NETPOL_IMAGE").map(PathBuf::from);
         image.map_or(Self::Process, Self::DaemonSet)

@@ -7,8 +7,11 @@
 mod agents;
 mod enforcement;
 mod packets;
+mod peers;
 mod pods;
 mod probes;
+mod questions;
+mod replacements;
 mod stage;
 mod tool;
 mod workloads;
@@ -79,8 +82,10 @@ fn play(cni: Cni, proxy: Proxy) {
     let chosen = std::env::var("NETPOL_SCENARIO").unwrap_or_default();
     let scenarios = [
         packets::SCENARIOS,
+        peers::SCENARIOS,
         probes::SCENARIOS,
         workloads::SCENARIOS,
+        replacements::SCENARIOS,
         agents::SCENARIOS,
     ]
     .concat();
