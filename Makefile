@@ -3,13 +3,19 @@
 SHELL := /bin/bash
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help build demo test bench check fmt goldens install
+.PHONY: help build demo test bench check fmt goldens image install install-image
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install:
 	@tests/install.sh
+
+install-image:
+	@deploy/image/install.sh $(ARCH)
+
+image: install-image ## the container image for amd64 and arm64, as an OCI archive (no container engine needed; ARCH=amd64 for one)
+	@deploy/image/build.sh $(ARCH)
 
 build: ## the netpol binary, target/release/netpol
 	cargo build --release --locked -p netpol-agent
@@ -37,5 +43,5 @@ check: ## formatting, lints, documentation, licences and sources of dependencies
 	@cargo deny --version 2>/dev/null | grep -q ' $(CARGO_DENY_VERSION)$$' || cargo install --quiet --locked cargo-deny@$(CARGO_DENY_VERSION)
 	cargo deny --locked check bans licenses sources
 
-goldens: ## rewrites fixtures/*/expected.nft from the compiler; read the difference before you commit it
-	NETPOL_UPDATE_GOLDENS=1 cargo test --locked -p netpol-tests --test goldens
+goldens: ## rewrites what is made from the code: fixtures/*/expected.nft, deploy/netpol.yaml; read the difference before you commit it
+	NETPOL_UPDATE_GOLDENS=1 cargo test --locked -p netpol-tests --test goldens --test deploy

@@ -11,5 +11,7 @@ pub mod enforce;
 pub mod flow_log;
 pub mod http;
 pub mod manifests;
+mod netlink;
+pub mod node_lock;
 pub mod source;
 pub mod telemetry;

@@ -1,10 +1,10 @@
 //! Applies a [`Transaction`] to a [`Ruleset`] as strictly as the kernel: what refers to something that is not there,
 //! removes what is still referred to, or adds what is there already, is refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use policy_compiler::ruleset::{
-    Chain, Ident, Operation, Rule, Ruleset, Set, Transaction, Verdict, VerdictMap,
+    Chain, Elements, Ident, Operation, Rule, Ruleset, Set, Transaction, Verdict, VerdictMap,
 };
 
 /// The table in the kernel.
@@ -85,7 +85,7 @@ fn change_set(table: &mut Ruleset, operation: &Operation) -> Answer {
     let sets = &mut table.sets;
     Some(match operation {
         Operation::AddSet(name, key, comment) => {
-            let (key, comment, elements) = (*key, comment.clone(), BTreeSet::new());
+            let (key, comment, elements) = (*key, comment.clone(), Elements::default());
             let set = Set {
                 key,
                 comment,

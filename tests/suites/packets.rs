@@ -44,11 +44,21 @@ mod lifecycle;
 mod live;
 #[path = "packets/node_ports.rs"]
 mod node_ports;
+#[path = "packets/older_tables.rs"]
+mod older_tables;
+#[path = "packets/one_agent.rs"]
+mod one_agent;
 #[path = "packets/rows.rs"]
 mod rows;
+#[path = "packets/streams.rs"]
+mod streams;
+#[path = "packets/table_metrics.rs"]
+mod table_metrics;
 #[path = "packets/told.rs"]
 mod told;
 #[path = "packets/tricks.rs"]
 mod tricks;
+#[path = "packets/upgrade.rs"]
+mod upgrade;
 #[path = "packets/world.rs"]
 mod world;

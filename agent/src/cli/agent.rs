@@ -13,11 +13,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 use super::flow_log::FlowLogArguments;
-use super::{Failure, duration, log};
+use super::{Failure, duration, listen, log, stop_signal};
 use crate::dataplane::{Disturbance, NetlinkDataplane, NftProcess, NodeDataplane};
 use crate::enforce::{Enforcement, FREQUENT_INSPECTION, RARE_INSPECTION, Timing, enforce};
 use crate::flow_log::FlowLog;
 use crate::http::Server;
+use crate::node_lock;
 use crate::source::{self, ClusterConfig, Update};
 use crate::telemetry::Telemetry;
 
@@ -35,7 +36,8 @@ or --context, else from the cluster this runs in as a pod, else from the one of
 $KUBECONFIG. The agent lists and watches pods, namespaces and networkpolicies in
 all namespaces. It must be root or have CAP_NET_ADMIN on the node's network.
 
-Nothing is written before everything is known. When the agent stops, or cannot
+A node has one agent: another waits 10 s for it to end, then says which process
+it is, and ends. Nothing is written before everything is known. When the agent stops, or cannot
 reach the API server, the rules stay as they are; `netpol cleanup` removes them.
 
 /readyz answers 200 when the rules are in the kernel, else 503 and the reason.
@@ -69,7 +71,7 @@ pub(super) struct Agent {
     manifests: Option<PathBuf>,
 
     /// Address and port for /metrics, /healthz and /readyz
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9808")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9808", value_parser = listen::parse)]
     listen: SocketAddr,
 
     /// A change after a quiet time is written at once; of many in a row, when nothing has changed for this long…
@@ -149,6 +151,8 @@ impl Agent {
     }
 
     async fn start(&self, node: &Name) -> Result<Started, Failure> {
+        // Before anything else is opened, and so closed after it.
+        node_lock::claim().await?;
         let mut dataplane = match self.dataplane {
             Way::Netlink => NodeDataplane::Netlink(NetlinkDataplane::open()?),
             Way::Nft => NodeDataplane::Nft(NftProcess::find()?),
@@ -255,16 +259,4 @@ fn tell_stop(signal: &'static str) {
 fn survive_hang_up() -> Result<(), Failure> {
     signal(SignalKind::hangup()).map(drop)?;
     Ok(())
-}
-
-/// Completes on SIGTERM or SIGINT, and says which.
-fn stop_signal() -> Result<impl Future<Output = &'static str>, Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
-    })
 }

@@ -1,6 +1,7 @@
 //! The ends of a connection on the command line.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use policy_compiler::model::{Name, ObjectKey, Pod, PodAddresses, PortName, Protocol, Snapshot};
 use policy_compiler::verdict::{Endpoint, Transport};
@@ -66,7 +67,7 @@ impl End {
                 address: *address,
             }]),
             Self::Node(name, None) => {
-                let on_node = |pod: &&Pod| pod.host_network && pod.node.as_ref() == Some(name);
+                let on_node = |pod: &&Arc<Pod>| pod.host_network && pod.node.as_ref() == Some(name);
                 match snapshot
                     .pods
                     .values()
@@ -180,7 +181,7 @@ pub(super) fn give_addresses(snapshot: &mut Snapshot) -> Vec<(ObjectKey, IpAddr)
     // 240.0.0.0/4 is reserved: nobody's pod range, in nobody's ipBlock but 0.0.0.0/0.
     let given = without.zip(1_u32..).map(|(pod, number)| {
         let address = IpAddr::V4(Ipv4Addr::from_bits(0xf000_0000 | (number & 0x0fff_ffff)));
-        pod.addresses = PodAddresses::new([address]);
+        Arc::make_mut(pod).addresses = PodAddresses::new([address]);
         (pod.key.clone(), address)
     });
     given.collect()

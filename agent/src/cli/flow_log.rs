@@ -12,6 +12,7 @@ use crate::dataplane::{DataplaneError, NodeDataplane};
 use crate::flow_log::output::{Destination, Rotation, size};
 use crate::flow_log::pod_events::PodEvents;
 use crate::flow_log::{FlowLog, Format, Settings};
+use crate::node_lock;
 use crate::telemetry::Telemetry;
 
 /// A burst is what so many seconds at the rate would be.
@@ -25,8 +26,18 @@ pub(super) struct LogArguments {
     flow_log_rate: u32,
 
     /// The NFLOG group that dropped packets are handed on by
-    #[arg(long, value_name = "NUMBER", default_value_t = DropLog::default().group)]
+    #[arg(long, value_name = "NUMBER", default_value_t = DropLog::default().group, value_parser = group)]
     flow_log_group: u16,
+}
+
+fn group(text: &str) -> Result<u16, String> {
+    let group = text
+        .parse()
+        .map_err(|_| "must be a number from 0 to 65535".to_owned())?;
+    if group == node_lock::GROUP {
+        return Err("by this group agents know that a node has one; choose another".to_owned());
+    }
+    Ok(group)
 }
 
 impl LogArguments {

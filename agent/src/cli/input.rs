@@ -77,7 +77,7 @@ impl Input {
 
 /// The pod `namespace/name` of a snapshot; a mistyped name is answered with the nearest one.
 pub(super) fn find_pod<'a>(snapshot: &'a Snapshot, key: &ObjectKey) -> Result<&'a Pod, Failure> {
-    snapshot.pods.get(key).ok_or_else(|| {
+    snapshot.pod(key).ok_or_else(|| {
         let wanted = key.to_string();
         let names = snapshot.pods.keys().map(ToString::to_string);
         let nearest = names.map(|name| (distance(&name, &wanted), name)).min();

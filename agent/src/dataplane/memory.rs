@@ -27,6 +27,7 @@ struct State {
     has_table: bool,
     findings: VecDeque<Found>,
     is_as_left: bool,
+    bytes_sent: u64,
     compares: bool,
     readings: usize,
 }
@@ -120,6 +121,7 @@ impl Dataplane for Memory {
         let script = transaction.to_string();
         let mut state = self.state();
         state.attempts.push(script.clone());
+        state.bytes_sent += script.len() as u64;
         if let Some(failure) = state.failures.pop_front() {
             return Err(failure());
         }
@@ -164,5 +166,9 @@ impl Dataplane for Memory {
 
     async fn is_as_left(&mut self) -> Result<bool, DataplaneError> {
         Ok(self.state().is_as_left)
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.state().bytes_sent
     }
 }

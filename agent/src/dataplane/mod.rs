@@ -2,7 +2,7 @@
 
 mod disturbance;
 mod memory;
-mod netlink;
+pub(crate) mod netlink;
 mod nft;
 mod node;
 
@@ -65,6 +65,11 @@ pub trait Dataplane {
     /// read and found to be right. Most dataplanes cannot know.
     fn is_as_left(&mut self) -> impl Future<Output = Result<bool, DataplaneError>> {
         ready(Ok(false))
+    }
+
+    /// Bytes of all transactions so far, as they were handed on, whatever became of them.
+    fn bytes_sent(&self) -> u64 {
+        0
     }
 }
 

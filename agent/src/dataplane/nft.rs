@@ -36,6 +36,7 @@ const MESSAGE: usize = 2000;
 #[derive(Debug)]
 pub struct NftProcess {
     program: PathBuf,
+    bytes_sent: u64,
 }
 
 impl NftProcess {
@@ -45,10 +46,18 @@ impl NftProcess {
             .iter()
             .map(|folder| PathBuf::from(folder).join("nft"));
         match candidates.into_iter().find(|program| program.is_file()) {
-            Some(program) => Ok(Self { program }),
+            Some(program) => Ok(Self::new(program)),
             None => Err(DataplaneError::NotInstalled {
                 searched: FOLDERS.join(", "),
             }),
+        }
+    }
+
+    fn new(program: PathBuf) -> Self {
+        let bytes_sent = 0;
+        Self {
+            program,
+            bytes_sent,
         }
     }
 
@@ -153,15 +162,19 @@ impl Dataplane for NftProcess {
         if transaction.is_empty() {
             return Ok(());
         }
-        self.run(&["-f", "-"], &transaction.to_string())
-            .await
-            .map(drop)
+        let script = transaction.to_string();
+        self.bytes_sent += script.len() as u64;
+        self.run(&["-f", "-"], &script).await.map(drop)
     }
 
     async fn has_table(&mut self) -> Result<bool, DataplaneError> {
         let tables = self.run(&["list", "tables", "inet"], "").await?;
         let own = format!("table inet {TABLE}");
         Ok(tables.lines().any(|line| line.trim() == own))
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.bytes_sent
     }
 }
 
@@ -190,9 +203,7 @@ mod tests {
 
     /// A shell in place of nft: `sh -f -` reads its script from standard input too, so scripts here are what nft does.
     async fn run(script: &str) -> Result<(), DataplaneError> {
-        let shell = NftProcess {
-            program: PathBuf::from("/bin/sh"),
-        };
+        let shell = NftProcess::new(PathBuf::from("/bin/sh"));
         shell.run(&["-f", "-"], script).await.map(drop)
     }
 
@@ -205,7 +216,7 @@ mod tests {
         std::fs::write(&program, script).expect("a program");
         let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&program, executable).expect("executable");
-        let nft = NftProcess { program };
+        let nft = NftProcess::new(program);
         assert!(nft.check().await.is_ok());
         let refused = nft.check_log(9808).await;
         assert!(
@@ -235,9 +246,7 @@ mod tests {
             matches!(forbidden, Err(DataplaneError::NotPermitted { .. })),
             "{forbidden:?}"
         );
-        let missing = NftProcess {
-            program: PathBuf::from("/nonexistent/nft"),
-        };
+        let missing = NftProcess::new(PathBuf::from("/nonexistent/nft"));
         let missing = missing.check().await;
         assert!(
             matches!(missing, Err(DataplaneError::NotStarted { .. })),

@@ -93,4 +93,11 @@ impl Dataplane for NodeDataplane {
             Self::Nft(nft) => nft.is_as_left().await,
         }
     }
+
+    fn bytes_sent(&self) -> u64 {
+        match self {
+            Self::Netlink(netlink) => netlink.bytes_sent(),
+            Self::Nft(nft) => nft.bytes_sent(),
+        }
+    }
 }

@@ -1,22 +1,21 @@
 //! What is to be written, and when.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::NodeScope;
-use policy_compiler::ruleset::Ruleset;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::Enforcement;
+use super::counts::{counters, isolated_pods, size};
 use super::repairs::Repairs;
 use super::schedule::Schedule;
 use super::work::{Glance, Outcome, Write};
 use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
 use crate::flow_log::{FlowLog, Occurrence};
 use crate::source::Update;
-use crate::telemetry::{Counts, Telemetry};
+use crate::telemetry::{Counts, TableSize, Telemetry};
 
 /// The state of the loop, apart from what it waits for.
 pub(super) struct Enforcer {
@@ -33,6 +32,8 @@ pub(super) struct Enforcer {
     is_comparing: bool,
     /// The first change of those that are being committed.
     since: Option<Instant>,
+    /// What the table holds once what was last taken from the compiler is written.
+    size: TableSize,
     pub(super) flow_log: FlowLog,
 }
 
@@ -72,6 +73,7 @@ impl Enforcer {
             must_compare: false,
             is_comparing: false,
             since: None,
+            size: TableSize::default(),
             flow_log,
         }
     }
@@ -160,7 +162,9 @@ impl Enforcer {
         self.flow_log.committing();
         if self.replace {
             self.must_compare = false;
-            return Some(Write::Whole(Arc::new(self.compiler.take_whole())));
+            let whole = self.compiler.take_whole();
+            self.size = size(&whole, whole.counters().len());
+            return Some(Write::Whole(Arc::new(whole)));
         }
         let change = self.compiler.take_transaction();
         if change.is_empty() {
@@ -173,6 +177,8 @@ impl Enforcer {
             self.flow_log.committed(false);
             return None;
         }
+        let counters = counters(&change, self.size.counters);
+        self.size = size(self.compiler.ruleset(), counters);
         Some(Write::Change(change))
     }
 
@@ -198,7 +204,7 @@ impl Enforcer {
                 }
                 // Whoever sees that the agent is ready expects that drops are told.
                 self.flow_log.committed(written.is_new);
-                self.telemetry.committed(took);
+                self.telemetry.in_force(self.size);
                 if let Some(part) = self.repairs.succeeded(Instant::now(), took) {
                     self.telemetry.repaired(part);
                 }
@@ -222,7 +228,7 @@ impl Enforcer {
                 // A change may fail because the table is not what it is thought to be: writing it whole mends that.
                 let was_change = !std::mem::replace(&mut self.replace, true);
                 let again_in = self.schedule.failed(Instant::now(), was_change);
-                self.telemetry.commit_failed(took, &error.to_string());
+                self.telemetry.not_written(&error.to_string());
                 if was_change {
                     warn!(%error, "a change could not be written; has another program altered table inet netpol? Putting it right");
                 } else {
@@ -290,44 +296,5 @@ impl Enforcer {
             policies: snapshot.policies.len(),
             isolated_pods: isolated_pods(self.compiler.ruleset()),
         }
-    }
-}
-
-/// A pod that is isolated has a chain in each direction that it is isolated in. They stand side by side.
-fn isolated_pods(ruleset: &Ruleset) -> usize {
-    const POD: &str = "pod/";
-    let from_pods = (Bound::Included(POD), Bound::Unbounded);
-    let mut pods: Vec<&str> = ruleset
-        .chains
-        .range::<str, _>(from_pods)
-        .map_while(|(name, _)| name.as_str().strip_prefix(POD))
-        .filter_map(|name| Some(name.rsplit_once('/')?.0))
-        .collect();
-    pods.dedup();
-    pods.len()
-}
-
-#[cfg(test)]
-mod tests {
-    use policy_compiler::ruleset::{Chain, Ident};
-
-    use super::*;
-
-    #[test]
-    fn pods_are_counted_once_whatever_they_are_called() {
-        let names = [
-            "forwarded-egress",
-            "pod/a/b-x/egress",
-            "pod/a/b.x/ingress",
-            "pod/a/b/egress",
-            "pod/a/b/ingress",
-            "pod/a-b/b/ingress",
-            "policy/a/b/ingress",
-        ];
-        let mut ruleset = Ruleset::default();
-        let chains = names.map(|name| (Ident::fixed(name), Chain::default()));
-        ruleset.chains.extend(chains);
-        assert_eq!(isolated_pods(&ruleset), 4);
-        assert_eq!(isolated_pods(&Ruleset::default()), 0);
     }
 }

@@ -10,6 +10,7 @@
 //! fails, the kernel keeps the rules it has. Other programs may change them (`nft flush ruleset`, the start of a firewall
 //! service): whoever watches the kernel says so, and it is put right at once, or behind the commit under way.
 
+mod counts;
 mod enforcer;
 mod repairs;
 mod schedule;
@@ -109,7 +110,7 @@ pub async fn enforce<D: Dataplane + 'static, S>(
             () = ready(()), if idle && enforcer.must_look() => state = state.inspect(&mut enforcer),
             () = reach(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 if let Some(write) = enforcer.start() {
-                    state = state.write(write);
+                    state = state.write(write, telemetry.clone());
                 }
             }
             _ = inspection.tick(), if idle && enforcer.has_written() => state = state.inspect(&mut enforcer),

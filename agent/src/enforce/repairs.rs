@@ -18,7 +18,8 @@ const QUARREL: Duration = Duration::from_secs(1);
 /// In a quarrel, so many times as long as a repair takes is the pause after it.
 const REST: u32 = 9;
 
-/// Time between repairs where another agent writes the table as well. Mostly they want the same, and one is about to end.
+/// Time between repairs where another agent writes the table as well: one from before the lock, or where the kernel has none.
+/// Mostly they want the same, and one is about to end.
 const AGENTS: Duration = Duration::from_secs(5);
 
 /// Where all of nftables changes without end, the table is compared only so often for want of knowledge.

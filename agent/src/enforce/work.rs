@@ -9,8 +9,10 @@ use policy_compiler::ruleset::{Operation, Ruleset, Transaction};
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::counts::moved;
 use super::enforcer::Enforcer;
 use crate::dataplane::{Dataplane, DataplaneError, Found, Part};
+use crate::telemetry::Telemetry;
 
 /// What is to be written.
 pub(super) enum Write {
@@ -93,7 +95,7 @@ impl<D: Dataplane + 'static> State<D> {
         }
     }
 
-    pub(super) fn write(self, write: Write) -> Self {
+    pub(super) fn write(self, write: Write, telemetry: Telemetry) -> Self {
         let Self::Idle(mut dataplane) = self else {
             return self;
         };
@@ -102,12 +104,12 @@ impl<D: Dataplane + 'static> State<D> {
             let is_whole = !matches!(write, Write::Change(_));
             let result = match write {
                 Write::Change(transaction) => {
-                    let done = dataplane.commit(&transaction).await;
+                    let done = commit(&mut dataplane, &transaction, &telemetry).await;
                     done.map(|()| Written::default())
                 }
-                Write::Whole(wanted) => put_right(&mut dataplane, &wanted).await,
+                Write::Whole(wanted) => put_right(&mut dataplane, &wanted, &telemetry).await,
                 Write::Compare(wanted) => match dataplane.read(Arc::clone(&wanted)).await {
-                    Ok(found) => settle(&mut dataplane, &wanted, found).await,
+                    Ok(found) => settle(&mut dataplane, &wanted, found, &telemetry).await,
                     Err(error) => return (dataplane, Work::Inspection(Err(error))),
                 },
             };
@@ -134,15 +136,57 @@ impl<D: Dataplane + 'static> State<D> {
     }
 }
 
+/// Commits a transaction and tells what became of it.
+async fn commit<D: Dataplane>(
+    dataplane: &mut D,
+    transaction: &Transaction,
+    telemetry: &Telemetry,
+) -> Result<(), DataplaneError> {
+    let start = Instant::now();
+    let result = dataplane.commit(transaction).await;
+    tell(dataplane, transaction, &result, start, telemetry);
+    result
+}
+
+/// The same for a repair of what was read.
+async fn mend<D: Dataplane>(
+    dataplane: &mut D,
+    repair: &Transaction,
+    telemetry: &Telemetry,
+) -> Result<(), DataplaneError> {
+    let start = Instant::now();
+    let result = dataplane.repair(repair).await;
+    tell(dataplane, repair, &result, start, telemetry);
+    result
+}
+
+fn tell<D: Dataplane>(
+    dataplane: &D,
+    transaction: &Transaction,
+    result: &Result<(), DataplaneError>,
+    start: Instant,
+    telemetry: &Telemetry,
+) {
+    let took = start.elapsed();
+    telemetry.set_sent(dataplane.bytes_sent());
+    match result {
+        Ok(()) => telemetry.committed(took, moved(transaction)),
+        // That is no fault: it is made anew.
+        Err(error) if error.is_overtaken() => {}
+        Err(_) => telemetry.commit_failed(took),
+    }
+}
+
 /// Makes the table what it should be: of what is there already, and right, nothing is touched, so that the table of an
 /// earlier agent is taken over with its counters. What cannot be compared or mended is replaced, in one transaction.
 async fn put_right<D: Dataplane>(
     dataplane: &mut D,
     wanted: &Arc<Ruleset>,
+    telemetry: &Telemetry,
 ) -> Result<Written, DataplaneError> {
     match dataplane.read(Arc::clone(wanted)).await {
-        Ok(found) => settle(dataplane, wanted, found).await,
-        Err(_) => replace(dataplane, wanted).await,
+        Ok(found) => settle(dataplane, wanted, found, telemetry).await,
+        Err(_) => replace(dataplane, wanted, telemetry).await,
     }
 }
 
@@ -151,6 +195,7 @@ async fn settle<D: Dataplane>(
     dataplane: &mut D,
     wanted: &Arc<Ruleset>,
     mut found: Found,
+    telemetry: &Telemetry,
 ) -> Result<Written, DataplaneError> {
     let mut readings = 1;
     loop {
@@ -165,9 +210,9 @@ async fn settle<D: Dataplane>(
         let part = part(&repair);
         let is_new = repair.operations().contains(&Operation::DeleteTable);
         let done = if is_new {
-            dataplane.commit(&repair).await
+            commit(dataplane, &repair, telemetry).await
         } else {
-            dataplane.repair(&repair).await
+            mend(dataplane, &repair, telemetry).await
         };
         match done {
             Ok(()) => {
@@ -192,14 +237,15 @@ async fn settle<D: Dataplane>(
         }
         readings += 1;
     }
-    replace(dataplane, wanted).await
+    replace(dataplane, wanted, telemetry).await
 }
 
 async fn replace<D: Dataplane>(
     dataplane: &mut D,
     wanted: &Ruleset,
+    telemetry: &Telemetry,
 ) -> Result<Written, DataplaneError> {
-    dataplane.commit(&Transaction::replace(wanted)).await?;
+    commit(dataplane, &Transaction::replace(wanted), telemetry).await?;
     Ok(Written {
         is_new: true,
         part: Some(Part::Table),

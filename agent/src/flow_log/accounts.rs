@@ -66,7 +66,7 @@ pub(super) fn labels(account: &Account, snapshot: &Snapshot) -> (String, String)
     let Payer::Pod(key) = &account.of else {
         return Default::default();
     };
-    let workload = snapshot.pods.get(key).and_then(|pod| pod.workload.as_ref());
+    let workload = snapshot.pod(key).and_then(|pod| pod.workload.as_ref());
     let workload = workload.map_or_else(|| format!("Pod/{}", key.name), ToString::to_string);
     (key.namespace.to_string(), workload)
 }

@@ -131,6 +131,7 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::telemetry::{Elements, TableSize};
 
     async fn request(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).await.expect("connected");
@@ -164,7 +165,8 @@ mod tests {
         );
 
         telemetry.beat();
-        telemetry.committed(Duration::ZERO);
+        telemetry.committed(Duration::ZERO, Elements::default());
+        telemetry.in_force(TableSize::default());
         assert!(
             request(address, "/readyz")
                 .await

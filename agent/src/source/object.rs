@@ -24,6 +24,10 @@ pub(super) trait Watched: Clone + Debug + PartialEq + Send + Sync + 'static {
 
     fn decode(json: &Json) -> Decoded<Self>;
     fn key(namespace: Option<&str>, name: &str) -> Option<Self::Key>;
+    /// The object's key, of the same texts.
+    fn own_key(&self) -> Self::Key;
+    /// Makes two keys share what is the same in them.
+    fn share(_: &mut Self::Key, _: &Self::Key) {}
     fn changed(self) -> Event;
     fn deleted(key: Self::Key) -> Event;
 }
@@ -39,6 +43,14 @@ impl Watched for Pod {
 
     fn key(namespace: Option<&str>, name: &str) -> Option<ObjectKey> {
         object_key(namespace, name)
+    }
+
+    fn own_key(&self) -> ObjectKey {
+        self.key.clone()
+    }
+
+    fn share(key: &mut ObjectKey, other: &ObjectKey) {
+        share_namespace(key, other);
     }
 
     fn changed(self) -> Event {
@@ -63,6 +75,10 @@ impl Watched for Namespace {
         Name::parse(name).ok()
     }
 
+    fn own_key(&self) -> Name {
+        self.name.clone()
+    }
+
     fn changed(self) -> Event {
         Event::Namespace(self)
     }
@@ -85,6 +101,14 @@ impl Watched for Policy {
         object_key(namespace, name)
     }
 
+    fn own_key(&self) -> ObjectKey {
+        self.key.clone()
+    }
+
+    fn share(key: &mut ObjectKey, other: &ObjectKey) {
+        share_namespace(key, other);
+    }
+
     fn changed(self) -> Event {
         Event::Policy(self)
     }
@@ -99,6 +123,12 @@ fn object_key(namespace: Option<&str>, name: &str) -> Option<ObjectKey> {
         Name::parse(namespace?).ok()?,
         Name::parse(name).ok()?,
     ))
+}
+
+fn share_namespace(key: &mut ObjectKey, other: &ObjectKey) {
+    if key.namespace == other.namespace {
+        key.namespace.clone_from(&other.namespace);
+    }
 }
 
 /// An object as the watch delivers it.
@@ -149,7 +179,8 @@ impl<T: Watched> Object<T> {
 
 impl<'de, T: Watched> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Json::deserialize(deserializer).map(|json| Self::new(&json))
+        let json = T::KIND.read(deserializer)?;
+        Ok(Self::new(&json))
     }
 }
 

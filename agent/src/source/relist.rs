@@ -1,7 +1,7 @@
 //! Turns one watcher's events into changes: the watch of a kind may start over at any time, and then only says what is
 //! there, not what has gone.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use kube::runtime::watcher;
 use policy_compiler::index::Event;
@@ -12,10 +12,10 @@ use crate::telemetry::Telemetry;
 
 /// What is known of the objects of one kind.
 pub(super) struct Relist<T: Watched> {
-    /// The objects said to exist.
-    known: BTreeSet<T::Key>,
-    /// The objects a list under way has shown so far.
-    listed: Option<BTreeSet<T::Key>>,
+    /// The objects said to exist, and the number of the list that showed them last.
+    known: BTreeMap<T::Key, u32>,
+    /// The number of the list under way, or the last one.
+    list: u32,
     faults: Faults,
 }
 
@@ -30,8 +30,8 @@ pub(super) struct Step {
 impl<T: Watched> Relist<T> {
     pub(super) fn new(telemetry: Telemetry) -> Self {
         Self {
-            known: BTreeSet::new(),
-            listed: None,
+            known: BTreeMap::new(),
+            list: 0,
             faults: Faults::new(T::KIND, telemetry),
         }
     }
@@ -39,7 +39,7 @@ impl<T: Watched> Relist<T> {
     pub(super) fn step(&mut self, event: watcher::Event<Object<T>>) -> Step {
         match event {
             watcher::Event::Init => {
-                self.listed = Some(BTreeSet::new());
+                self.list = self.list.wrapping_add(1);
                 Step::default()
             }
             watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
@@ -47,11 +47,16 @@ impl<T: Watched> Relist<T> {
             }
             watcher::Event::Delete(object) => self.delete(&object).into(),
             watcher::Event::InitDone => {
-                let listed = self.listed.take().unwrap_or_default();
-                let gone: Vec<T::Key> = self.known.difference(&listed).cloned().collect();
+                let mut gone = Vec::new();
+                self.known.retain(|key, list| {
+                    let is_there = *list == self.list;
+                    if !is_there {
+                        gone.push(key.clone());
+                    }
+                    is_there
+                });
                 gone.iter()
                     .for_each(|key| self.faults.forget(&key.to_string(), false));
-                self.known = listed;
                 Step {
                     changes: gone.into_iter().map(T::deleted).collect(),
                     list_complete: true,
@@ -63,7 +68,7 @@ impl<T: Watched> Relist<T> {
     fn apply(&mut self, object: Object<T>) -> Option<Event> {
         let key = object.key();
         let name = object.display_name();
-        let was_known = key.as_ref().is_some_and(|key| self.known.contains(key));
+        let was_known = key.as_ref().is_some_and(|key| self.known.contains_key(key));
         let usable = object.decoded.object.is_some();
         let consequence = match (usable, was_known) {
             (true, _) => Consequence::FailsClosed,
@@ -72,18 +77,26 @@ impl<T: Watched> Relist<T> {
         };
         self.faults.note(&name, object.decoded.errors, consequence);
         if let Some(key) = key.filter(|_| usable || was_known) {
-            self.known.insert(key.clone());
-            if let Some(listed) = &mut self.listed {
-                listed.insert(key);
-            }
+            let key = self.held_once(key, object.decoded.object.as_ref());
+            self.known.insert(key, self.list);
         }
         object.decoded.object.map(T::changed)
+    }
+
+    /// The key with texts that are held anyway: those of the object, and of what is beside it.
+    fn held_once(&self, key: T::Key, object: Option<&T>) -> T::Key {
+        let own = object.map(T::own_key).filter(|own| *own == key);
+        let mut key = own.unwrap_or(key);
+        if let Some((beside, _)) = self.known.range(..&key).next_back() {
+            T::share(&mut key, beside);
+        }
+        key
     }
 
     fn delete(&mut self, object: &Object<T>) -> Option<Event> {
         self.faults.forget(&object.display_name(), false);
         let key = object.key()?;
-        self.known.remove(&key).then(|| T::deleted(key))
+        self.known.remove(&key).map(|_| T::deleted(key))
     }
 }
 

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Counts;
 use super::drops::Drops;
 use super::gauge::gauge;
+use super::table::Table;
 use crate::dataplane::Part;
 use policy_compiler::decode::Kind;
 
@@ -42,6 +43,7 @@ pub(super) struct Metrics {
     repairs: Family<Labels, Counter>,
     source_failures: Family<Labels, Counter>,
     faulty_manifests: Gauge,
+    pub(super) table: Table,
     pub(super) drops: Drops,
 }
 
@@ -59,6 +61,7 @@ impl Default for Metrics {
             repairs: Family::default(),
             source_failures: Family::default(),
             faulty_manifests: Gauge::default(),
+            table: Table::default(),
             drops: Drops::default(),
         };
         metrics.register()
@@ -104,7 +107,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "last_commit_timestamp",
-            "When the kernel last took the rules, in seconds since 1970",
+            "When the kernel last took the rules, or was found to hold them, in seconds since 1970",
             Unit::Seconds,
             self.last_commit.clone(),
         );
@@ -123,6 +126,7 @@ impl Metrics {
             "Failed requests to the API server, or refused manifest files",
             self.source_failures.clone(),
         );
+        self.table.register(registry);
         self.drops.register(registry);
         // A rate over a counter needs the zero before the first failure.
         for result in ["ok", "failed"] {
@@ -178,6 +182,9 @@ impl Metrics {
     pub(super) fn committed(&self, took: Duration) {
         self.commits.get_or_create(&result_label("ok")).inc();
         self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn in_force(&self) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -218,6 +225,7 @@ fn result_label(result: &str) -> Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::{Elements, TableSize};
 
     #[test]
     fn the_scrape_holds_every_metric() {
@@ -229,12 +237,23 @@ mod tests {
             isolated_pods: 4,
         });
         metrics.committed(Duration::from_millis(30));
+        metrics.in_force();
         metrics.programmed(Duration::from_millis(32));
         metrics.commit_failed(Duration::from_millis(3));
         metrics.source_failed("pods");
         metrics.set_invalid(Kind::NetworkPolicy, 2);
         metrics.set_faulty_manifests(1);
         metrics.repaired(Part::Chain);
+        metrics.table.set_size(TableSize {
+            elements: 331_000,
+            ..TableSize::default()
+        });
+        for (added, deleted) in [(5, 2), (0, 1)] {
+            metrics.table.moved(Elements { added, deleted });
+        }
+        for total in [100, 250] {
+            metrics.table.set_sent(total);
+        }
         let text = metrics.render();
         for line in [
             "netpol_objects{kind=\"pods\"} 20",
@@ -247,6 +266,11 @@ mod tests {
             "netpol_faulty_manifests 1",
             "netpol_repairs_total{kind=\"chain\"} 1",
             "netpol_repairs_total{kind=\"table\"} 0",
+            "netpol_table_objects{kind=\"elements\"} 331000",
+            "netpol_table_objects{kind=\"chains\"} 0",
+            "netpol_elements_added_total 5",
+            "netpol_elements_deleted_total 3",
+            "netpol_sent_bytes_total 250",
             "netpol_source_failures_total{kind=\"pods\"} 1",
             concat!(
                 "netpol_build_info{version=\"",

@@ -4,6 +4,7 @@ mod drops;
 mod gauge;
 mod health;
 mod metrics;
+mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ pub use drops::{Outcome, Queues};
 use health::Health;
 pub use health::NotReady;
 use metrics::Metrics;
+pub use table::{Elements, TableSize};
 
 use crate::dataplane::Part;
 use policy_compiler::decode::Kind;
@@ -68,9 +70,26 @@ impl Telemetry {
         self.shared.metrics.invalid(kind)
     }
 
-    /// The rules are in the kernel.
-    pub fn committed(&self, took: Duration) {
+    /// The kernel took a transaction that moved these elements.
+    pub fn committed(&self, took: Duration, elements: Elements) {
         self.shared.metrics.committed(took);
+        self.shared.metrics.table.moved(elements);
+    }
+
+    /// The kernel refused a transaction, or it is not known what it did.
+    pub fn commit_failed(&self, took: Duration) {
+        self.shared.metrics.commit_failed(took);
+    }
+
+    /// Bytes of transactions that the kernel has been given so far.
+    pub fn set_sent(&self, bytes: u64) {
+        self.shared.metrics.table.set_sent(bytes);
+    }
+
+    /// The rules are in the kernel, in a table of this size.
+    pub fn in_force(&self, size: TableSize) {
+        self.shared.metrics.in_force();
+        self.shared.metrics.table.set_size(size);
         self.shared.health.committed();
     }
 
@@ -79,14 +98,14 @@ impl Telemetry {
         self.shared.metrics.programmed(took);
     }
 
-    /// The kernel refused the rules.
-    pub fn commit_failed(&self, took: Duration, problem: &str) {
-        self.shared.metrics.commit_failed(took);
+    /// The rules could not be written.
+    pub fn not_written(&self, problem: &str) {
         self.shared.health.commit_failed(problem);
     }
 
     /// The table is not in the kernel any more.
     pub fn table_lost(&self) {
+        self.shared.metrics.table.set_size(TableSize::default());
         self.shared.health.table_lost();
     }
 

@@ -131,6 +131,8 @@ fn the_agent_says_what_it_lacks() {
         "--debounce 5",
         "--listen 9808",
         "--log-format xml",
+        "--flow-log-group 65536",
+        "--flow-log-group 9807",
         "--log-level inf",
         "--manifests . --kubeconfig k",
     ] {

@@ -27,6 +27,7 @@ pub(crate) use set_definition::{SetContent, SetDefinition};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::model::{Direction, Name, NodeScope, ObjectKey, Pod, Policy, Snapshot};
 use crate::ruleset::{DropLog, Ident, Ruleset, Set};
@@ -123,10 +124,7 @@ impl<'a> Compilation<'a> {
     /// Adds the chains of addresses that several live pods claim, one of them local (semantics rule F9).
     fn add_contested(&mut self) {
         for (address, claimants) in self.claims.contested() {
-            let pods: Vec<&Pod> = claimants
-                .iter()
-                .filter_map(|key| self.snapshot.pods.get(key))
-                .collect();
+            let pods: Vec<&Pod> = claimants.iter().map(Arc::as_ref).collect();
             if !pods.iter().any(|pod| self.scope.is_local(pod)) {
                 continue;
             }
@@ -187,11 +185,7 @@ impl<'a> Compilation<'a> {
             pods.entry(&pod.key.namespace).or_default().push(pod);
         }
         for (name, definition) in definitions {
-            let mut set = Set {
-                key: definition.key(),
-                comment: definition.comment(),
-                elements: definition.constant(),
-            };
+            let mut elements = definition.constant();
             for (namespace, pods) in &pods {
                 if !definition.covers(namespace, self.snapshot.namespaces.get(*namespace)) {
                     continue;
@@ -199,12 +193,15 @@ impl<'a> Compilation<'a> {
                 for pod in pods {
                     let local = self.scope.is_local(pod);
                     for address in self.claims.sole_addresses(pod) {
-                        definition.elements_of(pod, address, local, |element| {
-                            set.elements.insert(element);
-                        });
+                        definition.elements_of(pod, address, local, |e| elements.push(e));
                     }
                 }
             }
+            let set = Set {
+                key: definition.key(),
+                comment: definition.comment(),
+                elements: elements.into_iter().collect(),
+            };
             self.ruleset.sets.insert(name, set);
         }
     }

@@ -1,6 +1,5 @@
 //! The named sets that policies' rules refer to, by what they hold.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -119,10 +118,10 @@ impl SetDefinition {
     }
 
     /// The elements that do not depend on pods.
-    pub(crate) fn constant(&self) -> BTreeSet<Element> {
+    pub(crate) fn constant(&self) -> Vec<Element> {
         match &self.content {
-            SetContent::Blocks(ranges) => ranges.iter().copied().collect(),
-            _ => BTreeSet::new(),
+            SetContent::Blocks(ranges) => ranges.clone(),
+            _ => Vec::new(),
         }
     }
 

@@ -13,9 +13,7 @@ fn world(peers: &[Value], ports: &[Value]) -> Snapshot {
         "spec": {"nodeName": "node-a", "containers": []},
         "status": {"phase": "Running", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]}
     }));
-    snapshot
-        .pods
-        .extend(pod.object.map(|pod| (pod.key.clone(), pod)));
+    pod.object.into_iter().for_each(|pod| snapshot.add_pod(pod));
     let policy = decode::policy(&json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
         "metadata": {"namespace": "a", "name": "x"},

@@ -30,6 +30,7 @@ mod policy;
 mod port;
 mod rule;
 mod selector;
+mod slim;
 pub mod spelling;
 #[cfg(test)]
 mod tests;

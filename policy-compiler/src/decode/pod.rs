@@ -31,14 +31,14 @@ pub(super) fn pod(object: &Cursor<'_>) -> Option<Pod> {
         labels,
         addresses,
         node,
-        ports,
+        ports: ports.into(),
         phase,
         host_network,
         workload,
     })
 }
 
-fn spec(spec: &Cursor<'_>) -> (Option<Name>, bool, Box<[NamedPort]>) {
+fn spec(spec: &Cursor<'_>) -> (Option<Name>, bool, Vec<NamedPort>) {
     let Some(fields) = spec.some_fields() else {
         return Default::default();
     };
@@ -85,7 +85,7 @@ fn spec(spec: &Cursor<'_>) -> (Option<Name>, bool, Box<[NamedPort]>) {
     }
     ports.sort_unstable();
     ports.dedup();
-    (node, host_network, ports.into())
+    (node, host_network, ports)
 }
 
 fn container_ports(container: &Fields<'_>, ports: &mut Vec<NamedPort>) {

@@ -4,6 +4,7 @@
 //! pods the cluster has; only a selector that comes into use here looks through the namespaces it covers, and a port
 //! name through all pods. The result always equals [`compile_with`](crate::compile::compile_with) of the same objects.
 
+mod names;
 mod sets;
 mod subjects;
 mod world;
@@ -125,7 +126,7 @@ impl Compiler {
     }
 
     fn change_pod(&mut self, key: &ObjectKey, new: Option<Pod>) {
-        let old = self.world.snapshot().pods.get(key);
+        let old = self.world.snapshot().pod(key);
         if old == new.as_ref() {
             return;
         }

@@ -31,16 +31,10 @@ impl Sets {
             known.references += 1;
             return;
         }
-        let mut set = Set {
-            key: definition.key(),
-            comment: definition.comment(),
-            elements: definition.constant(),
-        };
+        let mut elements = definition.constant();
         let mut fill = |pod: &Pod| {
             for address in world.claims().sole_addresses(pod) {
-                definition.elements_of(pod, address, world.is_local(pod), |element| {
-                    set.elements.insert(element);
-                });
+                definition.elements_of(pod, address, world.is_local(pod), |e| elements.push(e));
             }
         };
         match definition.content() {
@@ -56,9 +50,14 @@ impl Sets {
                 }
             },
             SetContent::IngressPort(..) => world.local_pods().for_each(&mut fill),
-            SetContent::EgressPort(..) => world.snapshot().pods.values().for_each(&mut fill),
+            SetContent::EgressPort(..) => world.pods().for_each(&mut fill),
             SetContent::Blocks(_) => {}
         }
+        let set = Set {
+            key: definition.key(),
+            comment: definition.comment(),
+            elements: elements.into_iter().collect(),
+        };
         draft.add_set(definition.name(), set);
         let name = definition.name().clone();
         self.in_use.insert(

@@ -66,11 +66,8 @@ impl Subjects {
         world: &World,
         draft: &mut Draft,
     ) -> Vec<IpAddr> {
-        let pod = world
-            .snapshot()
-            .pods
-            .get(key)
-            .filter(|pod| world.is_local(pod));
+        let pod = world.snapshot().pod(key);
+        let pod = pod.filter(|pod| world.is_local(pod));
         let addresses: Vec<IpAddr> =
             pod.map_or_else(Vec::new, |pod| world.claims().sole_addresses(pod).collect());
         let mut policies: Vec<&Policy> = Vec::new();

@@ -1,6 +1,8 @@
 //! Labels of pods and namespaces.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// The label the API server forces on every Namespace (semantics rule C6).
 pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -13,33 +15,33 @@ pub const LABEL_KEY_RULE: &str = "must be a qualified name: an optional DNS subd
 pub const LABEL_VALUE_RULE: &str = "must be empty or at most 63 alphanumeric characters, '-', '_' or '.', starting and \
      ending with an alphanumeric character";
 
-/// The labels of one object, sorted by key, in a single allocation.
+/// The labels of one object, sorted by key, in a single allocation that clones share.
 ///
 /// A map would cost two allocations and some fifty bytes of overhead for each label; there may be hundreds of
 /// thousands of pods. Objects carry a handful of labels, so a scan is as fast as a look-up.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Labels {
     /// `key NUL value NUL key NUL value NUL …`
-    text: Box<str>,
+    text: Arc<str>,
 }
 
 impl Labels {
     /// Collects labels. A key given twice keeps its last value; keys and values must not contain NUL, which
     /// [`is_label_key`] and [`is_label_value`] exclude (a pair that does is left out: it can match nothing).
     pub fn new<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
-        let sorted: std::collections::BTreeMap<String, String> = pairs
-            .into_iter()
-            .map(|(key, value)| (key.as_ref().to_owned(), value.as_ref().to_owned()))
+        let pairs: Vec<(K, V)> = pairs.into_iter().collect();
+        let pairs = pairs
+            .iter()
+            .map(|(key, value)| (key.as_ref(), value.as_ref()));
+        let sorted: BTreeMap<&str, &str> = pairs
             .filter(|(key, value)| !key.contains('\0') && !value.contains('\0'))
             .collect();
         let mut text =
             String::with_capacity(sorted.iter().map(|(k, v)| k.len() + v.len() + 2).sum());
-        for (key, value) in &sorted {
+        for (key, value) in sorted {
             text.extend([key, "\0", value, "\0"]);
         }
-        Self {
-            text: text.into_boxed_str(),
-        }
+        Self { text: text.into() }
     }
 
     /// The value of `key`; an empty value is `Some("")`, a missing key `None` (semantics rule C3).

@@ -49,6 +49,11 @@ impl Name {
         Self("".into())
     }
 
+    /// Whether there are clones of this.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use super::{Labels, Name, ObjectKey, PortName, Protocol, Workload};
 
@@ -19,7 +20,7 @@ pub struct Pod {
     /// `spec.nodeName`; none until scheduled.
     pub node: Option<Name>,
     /// The named ports of containers and native sidecars (semantics rules D6, D10, D11).
-    pub ports: Box<[NamedPort]>,
+    pub ports: Arc<[NamedPort]>,
     /// `status.phase`
     pub phase: Phase,
     /// `spec.hostNetwork`: the pod's addresses are the node's (semantics rule F1, decision L5).
@@ -110,6 +111,16 @@ pub struct NamedPort {
 }
 
 impl Pod {
+    /// Holds what is the same in `other` together with it: pods of one workload differ in little but name and address.
+    pub(crate) fn share(&mut self, other: &Self) {
+        share(&mut self.key.namespace, &other.key.namespace);
+        share(&mut self.key.name, &other.key.name);
+        share(&mut self.labels, &other.labels);
+        share(&mut self.node, &other.node);
+        share(&mut self.ports, &other.ports);
+        share(&mut self.workload, &other.workload);
+    }
+
     /// The addresses by which the pod is known on the pod network: none if it has ended (semantics rule F2), and none
     /// if it uses the node's network, whose address must never be taken for the pod's (semantics rule F1).
     pub fn network_addresses(&self) -> PodAddresses {
@@ -130,5 +141,11 @@ impl Pod {
             .iter()
             .filter(move |p| p.name == *name && p.protocol == protocol)
             .map(|p| p.number)
+    }
+}
+
+fn share<T: Clone + PartialEq>(own: &mut T, other: &T) {
+    if own == other {
+        own.clone_from(other);
     }
 }

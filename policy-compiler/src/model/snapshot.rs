@@ -1,6 +1,7 @@
 //! Everything known at one moment.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Name, Namespace, ObjectKey, Pod, Policy};
 
@@ -10,15 +11,20 @@ pub struct Snapshot {
     /// Namespaces by name. A pod may be in a namespace that is not here (yet): no `namespaceSelector` matches it then.
     pub namespaces: BTreeMap<Name, Namespace>,
     /// Pods, those that have ended and those without address too.
-    pub pods: BTreeMap<ObjectKey, Pod>,
+    pub pods: BTreeMap<ObjectKey, Arc<Pod>>,
     /// Policies.
     pub policies: BTreeMap<ObjectKey, Policy>,
 }
 
 impl Snapshot {
+    /// The pod of this name.
+    pub fn pod(&self, key: &ObjectKey) -> Option<&Pod> {
+        self.pods.get(key).map(Arc::as_ref)
+    }
+
     /// The pods of one namespace, by name.
     pub fn pods_in<'a>(&'a self, namespace: &Name) -> impl Iterator<Item = &'a Pod> + use<'a> {
-        in_namespace(&self.pods, namespace)
+        in_namespace(&self.pods, namespace).map(Arc::as_ref)
     }
 
     /// The policies of one namespace, by name.
@@ -36,7 +42,7 @@ impl Snapshot {
 
     /// Adds or replaces a pod.
     pub fn add_pod(&mut self, pod: Pod) {
-        self.pods.insert(pod.key.clone(), pod);
+        self.pods.insert(pod.key.clone(), Arc::new(pod));
     }
 
     /// Adds or replaces a policy.

@@ -1,6 +1,7 @@
 //! What a pod belongs to.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The workload that made a pod, for reports; policy does not look at it.
 ///
@@ -8,8 +9,8 @@ use std::fmt;
 /// their names show it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Workload {
-    /// `Kind/name`, in one allocation: there may be hundreds of thousands of pods.
-    text: Box<str>,
+    /// `Kind/name`, in one allocation that clones share: there may be hundreds of thousands of pods.
+    text: Arc<str>,
 }
 
 impl Workload {

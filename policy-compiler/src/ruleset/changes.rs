@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{Chain, Element, Ident, Operation, Ruleset, Set, Transaction};
+use super::{Chain, Element, Elements, Ident, Operation, Ruleset, Set, Transaction};
 
 /// How a set differs from when changes were last taken.
 #[derive(Clone, Debug)]
@@ -175,14 +175,14 @@ impl SetChange {
             if self.existed {
                 fill.push(Operation::FlushSet(name.clone()));
             }
-            (BTreeSet::new(), set.elements.clone())
+            (Elements::default(), set.elements.clone())
         } else {
             let changed = |was: bool| {
                 let edited = self
                     .elements
                     .iter()
                     .filter(move |(e, w)| **w == was && set.elements.contains(e) != was);
-                edited.map(|(element, _)| *element).collect::<BTreeSet<_>>()
+                edited.map(|(element, _)| *element).collect::<Elements>()
             };
             (changed(true), changed(false))
         };

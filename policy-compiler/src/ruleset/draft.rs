@@ -1,10 +1,10 @@
 //! A ruleset that remembers what changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::changes::{Changes, SetChange};
-use super::{Chain, Element, Ident, Ruleset, Set, Transaction, VerdictMap};
+use super::{Chain, Element, Elements, Ident, Ruleset, Set, Transaction, VerdictMap};
 
 /// A [`Ruleset`] being edited, with the difference from when [`take_transaction`](Draft::take_transaction) was last
 /// called. Edits that cancel each other leave no trace, so callers may retract and re-assert freely.
@@ -157,7 +157,7 @@ impl Draft {
                 self.add_set(
                     name,
                     Set {
-                        elements: BTreeSet::new(),
+                        elements: Elements::default(),
                         ..set.clone()
                     },
                 );
@@ -188,8 +188,7 @@ impl Draft {
         gone.iter().for_each(|name| self.remove_chain(name));
     }
 
-    /// All there is. What changed until now is forgotten without being written out, which for a whole cluster would be a
-    /// second copy of all elements.
+    /// All there is. What changed until now is forgotten without being written out.
     pub fn take_whole(&mut self) -> Ruleset {
         self.changes = Changes::default();
         self.ruleset.clone()

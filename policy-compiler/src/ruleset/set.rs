@@ -1,12 +1,12 @@
 //! Sets and verdict maps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Comment, Family, Ident};
+use super::{Comment, Elements, Family, Ident};
 
 /// A named set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Set {
     /// Text for people.
     pub comment: Comment,
     /// The elements, all of the set's key and family.
-    pub elements: BTreeSet<Element>,
+    pub elements: Elements,
 }
 
 /// What the elements of a [`Set`] are.

@@ -1,11 +1,10 @@
 //! Changes to the table that are committed together or not at all.
 
-use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
 
 use super::text::{address_type, declaration, map_element, write_list};
-use super::{Chain, Comment, Element, Family, Hook, Ident, Rule, Ruleset, SetKey, TABLE};
+use super::{Chain, Comment, Elements, Family, Hook, Ident, Rule, Ruleset, SetKey, TABLE};
 
 /// A list of commands for one atomic commit. Its [`Display`] is a script for `nft -f -`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,9 +36,9 @@ pub enum Operation {
     /// Remove all elements of a set.
     FlushSet(Ident),
     /// Take elements out of a set.
-    DeleteElements(Ident, BTreeSet<Element>),
+    DeleteElements(Ident, Elements),
     /// Put elements into a set.
-    AddElements(Ident, BTreeSet<Element>),
+    AddElements(Ident, Elements),
     /// Take entries out of a verdict map: address and the chain it went to.
     DeleteMapElements(Ident, Vec<(IpAddr, Ident)>),
     /// Put entries into a verdict map.

@@ -21,7 +21,7 @@ use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::{Netns, privileged};
 use observed::{Commit, Observed};
-use policy_compiler::decode;
+use policy_compiler::decode::{self, Kind};
 use policy_compiler::index::Event;
 use policy_compiler::model::{Name, NodeScope, ObjectKey};
 use serde_json::Value;
@@ -42,6 +42,8 @@ const POLICY_EDITS: u32 = 200;
 const FOREIGN: u32 = 50_000;
 /// Between two changes, so that each finds a quiet node and is not gathered with others.
 const PAUSE: Duration = Duration::from_millis(8);
+/// When no commit has come for this long none is to come: no change waits for others as long.
+const QUIET: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -97,6 +99,7 @@ fn measure((pods, namespaces, policies): (u32, u32, u32)) {
         let mut agent = Agent::start(&netns);
         agent.first_sync(size).await;
         agent.pod_changes("remote pod's change", size).await;
+        agent.gathered(size).await;
         agent.policy_edits("policy edit").await;
         netns
             .nft(&foreign())
@@ -170,22 +173,27 @@ impl Agent {
     async fn first_sync(&mut self, size: Size) {
         println!("memory before\t{}", mebibytes("VmRSS"));
         let (start, cpu) = (Instant::now(), cpu_time());
+        let mut reading = Duration::ZERO;
         for i in 0..size.namespaces {
             let decoded = decode::namespace(&namespace(i));
             self.say(change(decoded.object.map(Event::Namespace))).await;
         }
         for i in 0..size.pods {
-            let update = pod(&size.pod(i, &size.app(i)));
+            let json = size.pod(i, &size.app(i));
+            let start = Instant::now();
+            let update = pod(&json);
+            reading += start.elapsed();
             self.say(update).await;
         }
         for i in 0..size.policies {
             self.say(policy(&size.policy(i))).await;
         }
         println!(
-            "the list, by JSON\t{:.1?} (CPU {:.1?})",
+            "the list, with making its JSON\t{:.1?} (CPU {:.1?})",
             start.elapsed(),
             cpu_time().saturating_sub(cpu)
         );
+        println!("  of that reading pods\t{reading:.2?}");
         println!(
             "memory with the list, peak\t{}, {}",
             mebibytes("VmRSS"),
@@ -223,7 +231,38 @@ impl Agent {
             };
             pod(&size.pod(index, &app))
         });
-        self.changes(label, updates.collect()).await;
+        let cpu = self.changes(label, updates.collect()).await;
+        println!("    CPU for {POD_CHANGES} pod events, one by one\t{cpu:.2?}");
+    }
+
+    /// Pods of other nodes come as fast as the loop takes them, and go.
+    async fn gathered(&mut self, size: Size) {
+        let first = size.pods.next_multiple_of(size.namespaces);
+        let pods: Vec<Update> = (0..POD_CHANGES)
+            .map(|i| {
+                let index = first + i * size.namespaces;
+                pod(&size.pod(index, &size.app(index)))
+            })
+            .collect();
+        let deletion = |update: &Update| match update {
+            Update::Change(Event::Pod(pod)) => Update::Change(Event::PodDeleted(pod.key.clone())),
+            _ => panic!("a pod"),
+        };
+        let deletions = pods.iter().map(deletion).collect();
+        for (label, updates) in [("come", pods), ("go", deletions)] {
+            let (start, cpu) = (Instant::now(), cpu_time());
+            for update in updates {
+                self.say(update).await;
+            }
+            let (mut commits, mut took) = (0, Duration::ZERO);
+            while let Ok(Some(commit)) = timeout(QUIET, self.commits.next()).await {
+                commits += 1;
+                took = commit.ended - start;
+            }
+            let cpu = cpu_time().saturating_sub(cpu);
+            println!("CPU for {POD_CHANGES} pods that {label} at once\t{cpu:.2?}");
+            println!("    until the kernel has them, commits\t{took:.2?} {commits}");
+        }
     }
 
     /// A rule of a policy that selects all pods of a namespace changes; then such a policy comes and goes.
@@ -249,7 +288,8 @@ impl Agent {
         sleep(PAUSE).await;
     }
 
-    async fn changes(&mut self, label: &str, updates: Vec<Update>) {
+    /// Says what they cost, and returns the CPU time of all.
+    async fn changes(&mut self, label: &str, updates: Vec<Update>) -> Duration {
         let count = u32::try_from(updates.len()).unwrap_or(u32::MAX);
         let (mut times, mut kernel, mut operations) = (Vec::new(), Duration::ZERO, 0);
         let mut cpu = Duration::ZERO;
@@ -271,6 +311,7 @@ impl Agent {
             kernel / count,
             cpu / count
         );
+        cpu
     }
 
     async fn idle(&mut self) {
@@ -294,7 +335,8 @@ fn change(event: Option<Event>) -> Update {
 }
 
 fn pod(json: &str) -> Update {
-    let json: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}"));
+    let json = Kind::Pod.read(&mut serde_json::Deserializer::from_str(json));
+    let json = json.unwrap_or_else(|error| panic!("{error}"));
     change(decode::pod(&json).object.map(Event::Pod))
 }
 

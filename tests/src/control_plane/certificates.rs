@@ -47,12 +47,11 @@ impl Authority {
             "kubernetes.default.svc".to_owned(),
         ];
         names.extend(options.names.iter().cloned());
-        let mut params = CertificateParams::new(names)?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "kube-apiserver");
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        authority.issue("server", &params)?;
+        authority.serving("server", "kube-apiserver", names)?;
+        if options.runs_pods {
+            // For logs of pods, and commands in them.
+            authority.issue("kubelets", &client("kube-apiserver", &["system:masters"]))?;
+        }
 
         let accounts = KeyPair::generate()?;
         authority.write("accounts.key", &accounts.serialize_pem())?;
@@ -66,18 +65,9 @@ impl Authority {
         user: &str,
         groups: &[&str],
     ) -> Result<PathBuf, ControlPlaneError> {
-        let mut params = CertificateParams::default();
-        let mut subject = DistinguishedName::new();
-        subject.push(DnType::CommonName, user);
-        // A name holds one value of a type here, so a user has at most one group; that is all tests need so far.
-        if let Some(group) = groups.first() {
-            subject.push(DnType::OrganizationName, *group);
-        }
-        params.distinguished_name = subject;
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.users.set(self.users.get() + 1);
         let stem = format!("user-{}", self.users.get());
-        self.issue(&stem, &params)?;
+        self.issue(&stem, &client(user, groups))?;
         let file = |name: String| self.folder.join(name).display().to_string();
         let config = json!({
             "apiVersion": "v1",
@@ -104,6 +94,19 @@ impl Authority {
         Ok(self.folder.join(name))
     }
 
+    /// Writes `stem.crt` and `stem.key` of a server with these names and addresses.
+    pub(super) fn serving(
+        &self,
+        stem: &str,
+        server: &str,
+        names: Vec<String>,
+    ) -> Result<(), ControlPlaneError> {
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name.push(DnType::CommonName, server);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(stem, &params)
+    }
+
     /// Writes `stem.crt` and `stem.key`.
     fn issue(&self, stem: &str, params: &CertificateParams) -> Result<(), ControlPlaneError> {
         let key = KeyPair::generate()?;
@@ -117,4 +120,17 @@ impl Authority {
         std::fs::write(&path, text)
             .map_err(ControlPlaneError::io(format!("write {}", path.display())))
     }
+}
+
+/// The certificate of a user in at most one group: a name holds one value of a type here, and more is not needed so far.
+fn client(user: &str, groups: &[&str]) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, user);
+    if let Some(group) = groups.first() {
+        subject.push(DnType::OrganizationName, *group);
+    }
+    params.distinguished_name = subject;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
 }

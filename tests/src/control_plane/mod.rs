@@ -1,6 +1,6 @@
 //! A real Kubernetes API server with its etcd, in a network namespace of the caller's choice.
 //!
-//! There is no scheduler, kubelet or controller: a test is all of these. It creates a pod with `spec.nodeName`, writes
+//! By default there is no scheduler, kubelet or controller: a test is all of these. It creates a pod with `spec.nodeName`, writes
 //! its status, deletes it with grace period 0, finishes the deletion of a namespace. The programs are built from their
 //! Go modules the first time (`tests/control-plane/build.sh`) and kept in a cache folder:
 //! `$NETPOL_TEST_CACHE`, else `$XDG_CACHE_HOME/netpol`, else `$HOME/.cache/netpol`.
@@ -14,11 +14,12 @@
 
 mod certificates;
 mod client;
+mod controllers;
 mod error;
 mod objects;
-mod program;
+pub(crate) mod program;
 mod store;
-mod worker;
+pub(crate) mod worker;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -47,6 +48,10 @@ pub struct Options {
     pub names: Vec<String>,
     /// Further arguments for the API server.
     pub arguments: Vec<String>,
+    /// Whether kubelets will run what is created: controllers, a scheduler and tokens for service accounts then.
+    pub runs_pods: bool,
+    /// Where the folder of certificates, logs and data is made, if not among the temporary files.
+    pub parent: Option<PathBuf>,
 }
 
 impl Options {
@@ -58,6 +63,8 @@ impl Options {
             address,
             names: Vec::new(),
             arguments: Vec::new(),
+            runs_pods: false,
+            parent: None,
         }
     }
 
@@ -81,6 +88,7 @@ pub struct ControlPlane {
     client: Client,
     kubeconfig: PathBuf,
     authority: Authority,
+    controllers: Vec<Program>,
     api_server: Program,
     // Dropped in this order: etcd outlives its client, the folder outlives both.
     etcd: Program,
@@ -91,10 +99,11 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Builds the programs if need be, starts them, and waits until the API server is ready.
     pub fn start(options: &Options) -> Result<Self, ControlPlaneError> {
-        let binaries = program::build()?;
+        let binaries = program::build(options.runs_pods)?;
+        let parent = options.parent.clone().unwrap_or_else(std::env::temp_dir);
         let directory = tempfile::Builder::new()
             .prefix("netpol-")
-            .tempdir()
+            .tempdir_in(parent)
             .map_err(ControlPlaneError::io("temporary folder"))?;
         let folder = directory.path();
         let authority = Authority::new(folder, options)?;
@@ -108,12 +117,16 @@ impl ControlPlane {
             client,
             kubeconfig,
             authority,
+            controllers: Vec::new(),
             api_server,
             etcd,
             worker,
             directory,
         };
         started.wait_ready()?;
+        if options.runs_pods {
+            started.start_controllers(&binaries)?;
+        }
         Ok(started)
     }
 
@@ -131,6 +144,27 @@ impl ControlPlane {
     /// A service account is the user `system:serviceaccount:NAMESPACE:NAME`.
     pub fn kubeconfig_of(&self, user: &str, groups: &[&str]) -> Result<PathBuf, ControlPlaneError> {
         self.authority.kubeconfig(user, groups)
+    }
+
+    /// Writes the certificate of a server with these names and addresses, and its key. Returns their paths.
+    pub fn serving_certificate(
+        &self,
+        server: &str,
+        names: Vec<String>,
+    ) -> Result<[PathBuf; 2], ControlPlaneError> {
+        self.authority.serving(server, server, names)?;
+        Ok(["crt", "key"].map(|kind| self.directory().join(format!("{server}.{kind}"))))
+    }
+
+    fn start_controllers(&mut self, binaries: &Path) -> Result<(), ControlPlaneError> {
+        let manager = self.kubeconfig_of("system:kube-controller-manager", &[])?;
+        let scheduler = self.kubeconfig_of("system:kube-scheduler", &[])?;
+        let recipes = controllers::recipes(binaries, self.directory(), [&manager, &scheduler]);
+        for recipe in recipes {
+            let program = Program::start(recipe, &self.worker)?;
+            self.controllers.push(program);
+        }
+        Ok(())
     }
 
     /// Runs a future that uses an administrator's client, on the thread inside the network namespace, and waits.

@@ -12,10 +12,12 @@ pub(super) const ETCD_ADDRESS: &str = "127.0.0.1:2379";
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_PEER: &str = "http://127.0.0.1:2380";
 
-/// Builds etcd and the API server, or finds them built. Returns their folder.
-pub(super) fn build() -> Result<PathBuf, ControlPlaneError> {
+/// Builds etcd and the API server, or finds them built; with `further`, what a cluster of nodes needs beside them.
+/// Returns their folder.
+pub(crate) fn build(further: bool) -> Result<PathBuf, ControlPlaneError> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("control-plane/build.sh");
     let output = Command::new(&script)
+        .args(further.then_some("cluster"))
         .output()
         .map_err(ControlPlaneError::io(script.display().to_string()))?;
     if output.status.success() {
@@ -29,11 +31,12 @@ pub(super) fn build() -> Result<PathBuf, ControlPlaneError> {
 }
 
 /// How to start a program.
-pub(super) struct Recipe {
-    name: &'static str,
-    binary: PathBuf,
-    arguments: Vec<String>,
-    log: PathBuf,
+pub(crate) struct Recipe {
+    pub(crate) name: &'static str,
+    pub(crate) binary: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    /// The file of what it prints.
+    pub(crate) log: PathBuf,
 }
 
 /// etcd, with its data under `folder`.
@@ -75,13 +78,29 @@ pub(super) fn api_server(binaries: &Path, folder: &Path, options: &Options) -> R
             file("accounts.key")
         ),
         "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112".to_owned(),
-        "--authorization-mode=RBAC".to_owned(),
-        // Nothing issues tokens; pods are only records here.
-        "--disable-admission-plugins=ServiceAccount".to_owned(),
-        // Nobody looks for the API server by its Service, and loopback must not be advertised.
-        "--endpoint-reconciler-type=none".to_owned(),
-        "--advertise-address=192.0.2.1".to_owned(),
     ];
+    arguments.extend(if options.runs_pods {
+        vec![
+            "--authorization-mode=Node,RBAC".to_owned(),
+            "--enable-admission-plugins=NodeRestriction".to_owned(),
+            "--allow-privileged=true".to_owned(),
+            format!("--advertise-address={}", options.address.ip()),
+            // Names of nodes mean nothing to the resolver.
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
+            format!("--kubelet-certificate-authority={}", file("ca.crt")),
+            format!("--kubelet-client-certificate={}", file("kubelets.crt")),
+            format!("--kubelet-client-key={}", file("kubelets.key")),
+        ]
+    } else {
+        vec![
+            "--authorization-mode=RBAC".to_owned(),
+            // Nothing issues tokens; pods are only records here.
+            "--disable-admission-plugins=ServiceAccount".to_owned(),
+            // Nobody looks for the API server by its Service, and loopback must not be advertised.
+            "--endpoint-reconciler-type=none".to_owned(),
+            "--advertise-address=192.0.2.1".to_owned(),
+        ]
+    });
     arguments.extend(options.arguments.iter().cloned());
     let log = folder.join("kube-apiserver.log");
     Recipe {
@@ -93,13 +112,13 @@ pub(super) fn api_server(binaries: &Path, folder: &Path, options: &Options) -> R
 }
 
 /// A running program. Killed when dropped.
-pub(super) struct Program {
+pub(crate) struct Program {
     recipe: Recipe,
     child: Child,
 }
 
 impl Program {
-    pub(super) fn start(recipe: Recipe, worker: &Worker) -> Result<Self, ControlPlaneError> {
+    pub(crate) fn start(recipe: Recipe, worker: &Worker) -> Result<Self, ControlPlaneError> {
         let child = spawn(&recipe, worker)?;
         Ok(Self { recipe, child })
     }
@@ -111,18 +130,18 @@ impl Program {
         Ok(())
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // Both fail only if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 
     /// An error about the program with the end of its log.
-    pub(super) fn failure(&self, problem: &str) -> ControlPlaneError {
+    pub(crate) fn failure(&self, problem: &str) -> ControlPlaneError {
         const LINES: usize = 30;
         let log = std::fs::read_to_string(&self.recipe.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();

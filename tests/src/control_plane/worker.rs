@@ -16,13 +16,13 @@ type Job = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// A thread that has entered a network namespace for good, with a tokio runtime. Sockets opened and programs started
 /// by its tasks are in the namespace.
-pub(super) struct Worker {
+pub(crate) struct Worker {
     jobs: Option<UnboundedSender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
-    pub(super) fn enter(netns: &Path) -> Result<Self, ControlPlaneError> {
+    pub(crate) fn enter(netns: &Path) -> Result<Self, ControlPlaneError> {
         let namespace = File::open(netns)
             .map_err(ControlPlaneError::io(format!("open {}", netns.display())))?;
         let (jobs, mut queue) = unbounded_channel::<Job>();
@@ -59,7 +59,7 @@ impl Worker {
     }
 
     /// Runs a task in the namespace and waits for its answer.
-    pub(super) fn run<T, F>(
+    pub(crate) fn run<T, F>(
         &self,
         task: impl FnOnce() -> F + Send + 'static,
     ) -> Result<T, ControlPlaneError>

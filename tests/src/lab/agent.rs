@@ -90,7 +90,7 @@ pub struct Agent {
 
 impl Agent {
     /// Starts `netpol agent` with `arguments` in the node's namespace; what it prints goes to `log`.
-    pub(super) fn start(
+    pub fn start(
         node: &str,
         netns: &Netns,
         listen: SocketAddr,
@@ -161,7 +161,7 @@ impl Agent {
     }
 
     /// Waits until it has written `words`.
-    pub(super) fn await_log(&self, words: &str) -> Result<(), LabError> {
+    pub fn await_log(&self, words: &str) -> Result<(), LabError> {
         let deadline = Instant::now() + LOGGED_WITHIN;
         while !self.log().contains(words) {
             if Instant::now() > deadline {
@@ -172,8 +172,8 @@ impl Agent {
         Ok(())
     }
 
-    /// Waits until `/readyz` says 200.
-    pub(super) fn wait_ready(&mut self, netns: &Netns) -> Result<(), LabError> {
+    /// Waits until `/readyz` says 200. `netns` is its node's.
+    pub fn wait_ready(&mut self, netns: &Netns) -> Result<(), LabError> {
         let (listen, deadline) = (self.listen, Instant::now() + READY_WITHIN);
         while Instant::now() < deadline {
             if let Ok((200, _)) = netns.call(move || http_get(listen, "/readyz"))? {
@@ -202,9 +202,14 @@ impl Agent {
     }
 
     /// Sends a signal and waits for the end.
-    pub(super) fn stop(&mut self, signal: Signal) -> Result<ExitStatus, LabError> {
+    pub fn stop(&mut self, signal: Signal) -> Result<ExitStatus, LabError> {
         self.send(signal)?;
-        let deadline = Instant::now() + EXIT_WITHIN;
+        self.wait_end(EXIT_WITHIN)
+    }
+
+    /// Waits until it has ended.
+    pub fn wait_end(&mut self, within: Duration) -> Result<ExitStatus, LabError> {
+        let deadline = Instant::now() + within;
         while Instant::now() < deadline {
             if let Some(status) = self
                 .child
@@ -215,10 +220,7 @@ impl Agent {
             }
             std::thread::sleep(POLL);
         }
-        Err(self.failure(format!(
-            "still there {} s after {signal}",
-            EXIT_WITHIN.as_secs()
-        )))
+        Err(self.failure(format!("still there after {} s", within.as_secs())))
     }
 
     fn failure(&self, problem: String) -> LabError {
@@ -239,7 +241,7 @@ impl Drop for Agent {
 }
 
 /// `GET path` from the agent that listens there in the namespace the calling thread is in: status and body.
-fn http_get(listen: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+pub fn http_get(listen: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&listen, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     write!(

@@ -1,6 +1,5 @@
 //! Agents on the nodes of a lab.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitStatus;
 
@@ -32,22 +31,17 @@ impl Lab {
         Ok(())
     }
 
-    /// Starts one more agent on a node, beside the one that runs there, and waits until it is ready. It is the caller's, and
-    /// has to end before the lab.
+    /// Starts one more agent on a node, beside the one that runs there, and does not wait. It is the caller's, and has to end
+    /// before the lab. `name` is for its files.
     pub fn start_another_agent(
         &self,
         node: &str,
-        listen: SocketAddr,
+        name: &str,
         arguments: &[String],
     ) -> Result<Agent, LabError> {
-        let log = self
-            .directory
-            .path()
-            .join(format!("agent-{node}-{}.log", listen.port()));
+        let log = self.directory.path().join(format!("{name}.log"));
         let netns = &self.host(&Place::node(node))?.netns;
-        let mut agent = Agent::start(node, netns, listen, arguments, log)?;
-        agent.wait_ready(netns)?;
-        Ok(agent)
+        Agent::start(node, netns, AGENT_LISTEN, arguments, log)
     }
 
     /// Waits until the agent of a node is ready.

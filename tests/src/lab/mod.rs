@@ -52,7 +52,7 @@ mod services;
 mod spec;
 mod topology;
 
-pub use agent::{AGENT_LISTEN, Agent, manifests, netpol_binary};
+pub use agent::{AGENT_LISTEN, Agent, http_get, manifests, netpol_binary};
 pub use cluster::{Host, Lab};
 pub use craft::{Ipv4Header, Ipv6Header, send_raw, tcp_syn, udp_request};
 pub use error::LabError;

@@ -1,7 +1,7 @@
 //! API server and agents fail: rules stay, and what was missed is caught up with (decision L9).
 
 use netpol_tests::control_plane::pod;
-use netpol_tests::lab::{Topology, privileged};
+use netpol_tests::lab::{Place, Topology, privileged};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -64,7 +64,16 @@ fn the_api_server_goes_away() {
     );
 }
 
-/// An agent that starts while there is no API server writes no rule, says so, and starts to work when there is one.
+/// What an earlier agent may have left: a pod that is gone.
+const EARLIER: &str = "table inet netpol {
+    map ingress4 { type ipv4_addr : verdict; elements = { 10.244.1.77 : goto pod/shop/gone/ingress }; }
+    chain pod/shop/gone/ingress { drop; }
+    chain forwarded-ingress { type filter hook forward priority 1; ip daddr vmap @ingress4; }
+}
+";
+
+/// An agent that starts while there is no API server writes no rule, leaves those of an earlier one alone, says so, and starts
+/// to work when there is one.
 #[test]
 fn the_agent_starts_first() {
     if !privileged("the_agent_starts_first") {
@@ -72,6 +81,13 @@ fn the_agent_starts_first() {
     }
     let mut live = shop(Topology::Bridge);
     live.control.kill_api_server();
+    let node = live.lab.host(&Place::node("node-a")).expect("a node");
+    node.netns()
+        .nft(EARLIER)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let list_table = |live: &Live| live.lab.list_table("node-a").expect("a listing");
+    let before = list_table(&live);
+    assert!(before.is_some(), "there is a table");
     live.start_agent("node-a");
     live.lab
         .await_log("node-a", "172.30.0.10")
@@ -81,11 +97,8 @@ fn the_agent_starts_first() {
         .agent_get("node-a", "/readyz")
         .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(status, 503, "ready without having seen anything: {reason}");
-    let table = live
-        .lab
-        .list_table("node-a")
-        .unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(table, None, "rules were written before the first sync");
+    let table = list_table(&live);
+    assert_eq!(table, before, "rules were written before the first sync");
     live.control
         .restart_api_server()
         .unwrap_or_else(|error| panic!("{error}"));
@@ -93,6 +106,8 @@ fn the_agent_starts_first() {
         .wait_ready("node-a")
         .unwrap_or_else(|error| panic!("{error}"));
     live.now("once it is ready", &AS_POLICIES_SAY);
+    let table = list_table(&live).expect("a table");
+    assert!(!table.contains("shop/gone"), "{table}");
 }
 
 /// Killed or stopped, the agent leaves its rules; started again it knows what it missed.

@@ -3,3 +3,4 @@
 mod accounts;
 mod ground;
 mod nflog;
+mod node_lock;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use netpol_tests::lab::{LabSpec, NODES, PodSpec};
@@ -29,7 +30,7 @@ pub(crate) fn placed(world: &Snapshot) -> Snapshot {
     };
     let mut next_host = [2_u8; NODES.len()];
     let mut moved: BTreeMap<IpAddr, IpAddr> = BTreeMap::new();
-    let is_live = |pod: &&Pod| !pod.network_addresses().is_empty();
+    let is_live = |pod: &&Arc<Pod>| !pod.network_addresses().is_empty();
     for pod in world.pods.values().filter(is_live) {
         let node = NODES
             .iter()
@@ -46,7 +47,7 @@ pub(crate) fn placed(world: &Snapshot) -> Snapshot {
         }
         placed.add_pod(Pod {
             addresses: PodAddresses::new(addresses),
-            ..pod.clone()
+            ..Pod::clone(pod)
         });
     }
     // Pods that ended still show an address, which may be a live pod's by now.
@@ -57,7 +58,7 @@ pub(crate) fn placed(world: &Snapshot) -> Snapshot {
             .filter_map(|old| moved.get(&old).copied());
         placed.add_pod(Pod {
             addresses: PodAddresses::new(addresses),
-            ..pod.clone()
+            ..Pod::clone(pod)
         });
     }
     world

@@ -21,7 +21,7 @@ const SERVER: &str = "10.1.0.2";
 const ALLOWED: &str = "10.2.0.2";
 const FORBIDDEN: &str = "10.2.0.3";
 const PORT: u16 = 8080;
-const EDITS: u64 = 2_000;
+const EDITS: u64 = 6_000;
 /// 200 a second.
 const BETWEEN_EDITS: Duration = Duration::from_millis(5);
 /// Of the packets of one flow.

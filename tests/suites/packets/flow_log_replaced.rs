@@ -1,28 +1,22 @@
-//! An agent that is replaced: for a while two of them run on the node, and the kernel hands packets on to one.
+//! An agent that is replaced: the next one waits until it ends, and then tells what is dropped.
 
-use std::net::SocketAddr;
-
-use netpol_tests::lab::{Agent, Expect, Lab, Probe, Signal, Topology, Transport, privileged};
+use netpol_agent::flow_log::kernel::nflog::{Nflog, NflogSettings, RECEIVE_BUFFER};
+use netpol_tests::lab::{Expect, Lab, Place, Probe, Signal, Topology, Transport, privileged};
+use policy_compiler::ruleset::DropLog;
 
 use crate::flow_log_ground::{
-    NODE, agent, arguments, await_first, awaited, metric, put, send, start, world,
+    NODE, agent, arguments, await_first, await_metric, awaited, metric, put, send, start, world,
 };
-use crate::world::{CALLER, NEAR, POLICIES, STRANGER, addresses, at, eventually, objects};
+use crate::world::{CALLER, NEAR, POLICIES, STRANGER, addresses, at, check, eventually, objects};
 
 const UP: &str = "netpol_flow_log_up";
 
 /// Probes of the near callee by two pods that may, or may not, talk to it.
-fn from(caller: Expect, stranger: Expect) -> Vec<Probe> {
+pub(crate) fn from(caller: Expect, stranger: Expect) -> Vec<Probe> {
     let [near, _] = addresses(NEAR);
     [(CALLER, caller), (STRANGER, stranger)]
         .map(|(pod, expect)| Probe::new(&at(pod), near, Transport::Tcp(80)).expect(expect))
         .into()
-}
-
-fn another(lab: &Lab, folder: &std::path::Path) -> Agent {
-    let listen: SocketAddr = "127.0.0.1:19470".parse().expect("an address");
-    lab.start_another_agent(NODE, listen, &arguments(folder, &[]))
-        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
@@ -32,43 +26,30 @@ fn the_next_agent_takes_over() {
     }
     let (mut lab, folder) = world(Topology::RoutedVeth);
     start(&mut lab, &folder, &[]);
-    awaited("the first has the group", || {
-        (metric(&lab, agent(&lab), UP) == 1).then_some(())
-    });
-    let next = another(&lab, &folder);
-    awaited("the next says that it has not", || {
-        next.log()
-            .contains("drops are not logged for now")
-            .then_some(())
-    });
-    assert_eq!(metric(&lab, &next, UP), 0, "{}", next.log());
-    assert_eq!(metric(&lab, agent(&lab), UP), 1, "the first has kept it");
+    let mut next = lab
+        .start_another_agent(NODE, "next", &arguments(&folder, &[]))
+        .unwrap_or_else(|error| panic!("{error}"));
+    next.await_log("another agent holds this node; waiting")
+        .unwrap_or_else(|error| panic!("{error}"));
     send(&lab, STRANGER, NEAR, [5001]);
     await_first(agent(&lab).flow_file(), 5001);
-
-    // Both enforce. They write the same, one after the other, and neither may undo or hinder the other for long.
     let nobody = POLICIES.replace("role: caller", "role: nobody");
-    let any = POLICIES.to_owned()
-        + "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n\
-           metadata: { name: any, namespace: conn }\nspec: { ingress: [{}] }\n";
-    eventually(&mut lab, "at first", &from(Expect::Answer, Expect::Silence));
+    let closed = from(Expect::Silence, Expect::Silence);
+    let open = from(Expect::Answer, Expect::Silence);
     put(&folder, &(objects() + &nobody));
-    eventually(
-        &mut lab,
-        "nobody may",
-        &from(Expect::Silence, Expect::Silence),
-    );
-    put(&folder, &(objects() + &any));
-    eventually(&mut lab, "all may", &from(Expect::Answer, Expect::Answer));
+    eventually(&mut lab, "nobody may", &closed);
     put(&folder, &(objects() + POLICIES));
-    eventually(
-        &mut lab,
-        "as at first",
-        &from(Expect::Answer, Expect::Silence),
-    );
+    eventually(&mut lab, "as at first", &open);
 
-    lab.stop_agent(NODE, Signal::SIGTERM)
+    let (status, told) = lab
+        .stop_agent_with_flows(NODE, Signal::SIGTERM)
         .unwrap_or_else(|error| panic!("{error}"));
+    assert!(status.success() && told.contains("5001"), "{status} {told}");
+    check(&mut lab, &open);
+    let netns = lab.host(&Place::node(NODE)).expect("a node").netns();
+    next.wait_ready(netns)
+        .unwrap_or_else(|error| panic!("{error}"));
+    check(&mut lab, &open);
     awaited("the next gets the group", || {
         (metric(&lab, &next, UP) == 1).then_some(())
     });
@@ -81,9 +62,38 @@ fn the_next_agent_takes_over() {
     let mismatches = metric(&lab, &next, "netpol_flow_log_mismatches_total");
     assert_eq!(mismatches, 0, "{}", next.flow_lines());
     put(&folder, &(objects() + &nobody));
-    eventually(
-        &mut lab,
-        "the next alone",
-        &from(Expect::Silence, Expect::Silence),
-    );
+    eventually(&mut lab, "the next alone", &closed);
+}
+
+/// The log's group in the node's namespace, as another program's.
+fn take_group(lab: &Lab) -> Nflog {
+    let DropLog { group, snaplen, .. } = DropLog::default();
+    let settings = NflogSettings {
+        group,
+        snaplen,
+        receive_buffer: RECEIVE_BUFFER,
+    };
+    let netns = lab.host(&Place::node(NODE)).expect("a node").netns();
+    let taken = netns.call(move || Nflog::open(&settings));
+    taken.expect("the node is there").expect("nobody has it")
+}
+
+#[test]
+fn a_taken_group_is_waited_for() {
+    if !privileged("a_taken_group_is_waited_for") {
+        return;
+    }
+    let (mut lab, folder) = world(Topology::RoutedVeth);
+    let theirs = take_group(&lab);
+    lab.start_agent(NODE, &arguments(&folder, &[]))
+        .and_then(|()| lab.wait_ready(NODE))
+        .and_then(|()| lab.await_log(NODE, "drops are not logged for now"))
+        .unwrap_or_else(|error| panic!("{error}"));
+    await_metric(&lab, UP, 0);
+    // Policy is enforced all the same.
+    check(&mut lab, &from(Expect::Answer, Expect::Silence));
+    drop(theirs);
+    await_metric(&lab, UP, 1);
+    send(&lab, STRANGER, NEAR, [5001]);
+    await_first(agent(&lab).flow_file(), 5001);
 }

@@ -5,88 +5,22 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use policy_compiler::ruleset::Transaction;
 
 use super::NetlinkError;
-use super::attribute::{Attributes, Writer};
 use super::command::{Command, commands, shortened};
-use super::operation::ELEMENTS;
+use super::numbers::ELEMENTS;
+use crate::netlink::{ACKNOWLEDGE, Attributes, HEADERS, Header, NFTABLES, Writer, written};
 
-/// `NFNL_SUBSYS_NFTABLES`
-pub(super) const NFTABLES: u8 = 10;
 /// `NFNL_MSG_BATCH_BEGIN`
 const BEGIN: u16 = 16;
 /// `NFNL_MSG_BATCH_END`
 const END: u16 = 17;
 
-/// `NLM_F_REQUEST`
-const REQUEST: u16 = 1;
-/// `NLM_F_DUMP`
-const DUMP: u16 = 0x300;
-/// `NLM_F_ACK`
-const ACKNOWLEDGE: u16 = 4;
-
 /// `NFNL_BATCH_GENID`
 const GENERATION: u16 = 1;
 /// Where its value is in a batch.
-const GENERATION_AT: usize = HEADER + FAMILY_HEADER + 4;
+const GENERATION_AT: usize = HEADERS + 4;
 
-/// `NFPROTO_INET`
-pub(super) const INET: u8 = 1;
-
-/// Bytes of netlink's header.
-const HEADER: usize = 16;
-/// Bytes of netfilter's header behind it.
-const FAMILY_HEADER: usize = 4;
-
-/// A message's type: netfilter's subsystem and the message within it.
-pub(super) const fn message_type(message: u8) -> u16 {
-    u16::from_be_bytes([NFTABLES, message])
-}
-
-/// A request that is no part of a batch.
-pub(super) fn request(message: u8, sequence: u32, attributes: impl FnOnce(&mut Writer)) -> Vec<u8> {
-    question(message, REQUEST, sequence, attributes)
-}
-
-/// A request for all objects of a kind.
-pub(super) fn dump_request(
-    message: u8,
-    sequence: u32,
-    attributes: impl FnOnce(&mut Writer),
-) -> Vec<u8> {
-    question(message, REQUEST | DUMP, sequence, attributes)
-}
-
-fn question(
-    message: u8,
-    flags: u16,
-    sequence: u32,
-    attributes: impl FnOnce(&mut Writer),
-) -> Vec<u8> {
-    let mut writer = Writer::default();
-    let kind = message_type(message);
-    write_message(&mut writer, kind, flags, sequence, INET, 0, attributes);
-    writer.finish().unwrap_or_default()
-}
-
-fn write_message(
-    writer: &mut Writer,
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    family: u8,
-    resource: u16,
-    attributes: impl FnOnce(&mut Writer),
-) {
-    let start = writer.len();
-    writer.raw(&[0; 4]);
-    writer.raw(&kind.to_ne_bytes());
-    writer.raw(&flags.to_ne_bytes());
-    writer.raw(&sequence.to_ne_bytes());
-    writer.raw(&[0; 4]);
-    let [high, low] = resource.to_be_bytes();
-    writer.raw(&[family, 0, high, low]);
-    attributes(writer);
-    writer.close_message(start);
-}
+/// A number that no command has.
+pub(super) const NO_COMMAND: u32 = 0;
 
 /// Has the kernel refuse a batch unless the last commit to nftables, by whomever, is the one of this number. 0 is any.
 pub(super) fn bind(batch: &mut [u8], generation: u32) {
@@ -97,12 +31,21 @@ pub(super) fn bind(batch: &mut [u8], generation: u32) {
 
 /// A batch of no commands. It waits for its turn as any, and commits nothing.
 pub(super) fn nothing() -> Vec<u8> {
-    let mut writer = Writer::default();
-    for (kind, number) in [(BEGIN, FIRST), (END, FIRST + 1)] {
-        let resource = NFTABLES.into();
-        write_message(&mut writer, kind, REQUEST, number, 0, resource, |_| {});
+    let written = written(|w| {
+        w.message(edge(BEGIN, FIRST), |_| {});
+        w.message(edge(END, FIRST + 1), |_| {});
+    });
+    written.unwrap_or_default()
+}
+
+/// What begins or ends a batch.
+fn edge(kind: u16, number: u32) -> Header {
+    Header {
+        kind,
+        number,
+        resource: NFTABLES.into(),
+        ..Header::default()
     }
-    writer.finish().unwrap_or_default()
 }
 
 /// A batch in the making.
@@ -170,8 +113,12 @@ impl<'a> Batch<'a> {
     ) {
         let number = self.next_number();
         self.messages.push((self.writer.len(), command));
-        let (kind, flags) = (message_type(kind), REQUEST | flags);
-        write_message(&mut self.writer, kind, flags, number, INET, 0, attributes);
+        let header = Header {
+            flags,
+            number,
+            ..Header::nftables(kind)
+        };
+        self.writer.message(header, attributes);
     }
 
     /// A number for a set that is made, by which messages of this batch can name it.
@@ -181,8 +128,7 @@ impl<'a> Batch<'a> {
     }
 
     fn edge(&mut self, kind: u16, number: u32, attributes: impl FnOnce(&mut Writer)) {
-        let (writer, resource) = (&mut self.writer, NFTABLES.into());
-        write_message(writer, kind, REQUEST, number, 0, resource, attributes);
+        self.writer.message(edge(kind, number), attributes);
     }
 
     fn next_number(&self) -> u32 {
@@ -194,7 +140,7 @@ impl<'a> Batch<'a> {
 impl Encoded<'_> {
     /// Takes the end away. The kernel looks at such a batch as at any, and then forgets it.
     pub(super) fn only_try(&mut self) {
-        let length = self.bytes.len().saturating_sub(HEADER + FAMILY_HEADER);
+        let length = self.bytes.len().saturating_sub(HEADERS);
         self.bytes.truncate(length);
     }
 
@@ -220,7 +166,7 @@ impl Encoded<'_> {
     fn element(&self, start: usize, offset: usize) -> Option<String> {
         let message = self.bytes.get(start..)?;
         let length = u32::from_ne_bytes(*message.first_chunk()?) as usize;
-        let attributes = message.get(HEADER + FAMILY_HEADER..length)?;
+        let attributes = message.get(HEADERS..length)?;
         let list = Attributes(attributes)
             .find(|attribute| attribute.kind == ELEMENTS && attribute.is_nested)?;
         let at = message.get(offset..length)?;

@@ -2,7 +2,7 @@
 
 use policy_compiler::ruleset::{Hook, Ident};
 
-use super::attribute::Writer;
+use crate::netlink::Writer;
 
 // What follows the table's name.
 pub(super) const CHAIN_NAME: u16 = 3;

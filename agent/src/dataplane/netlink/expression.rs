@@ -1,6 +1,6 @@
 //! The instructions that rules are made of, each as the kernel dumps it.
 
-use super::attribute::Writer;
+use crate::netlink::Writer;
 
 /// `NFTA_LIST_ELEM`: an item of any list.
 pub(super) const ITEM: u16 = 1;
@@ -178,7 +178,7 @@ impl Expressions<'_> {
     pub(super) fn count(&mut self, counter: &str) {
         self.expression("objref", |w| {
             w.text(2, counter);
-            w.be32(1, super::operation::COUNTER);
+            w.be32(1, super::numbers::COUNTER);
         });
     }
 

@@ -3,8 +3,6 @@
 //! A transaction is one batch: one datagram to the kernel, which commits all of it or nothing and has done so when the
 //! call returns. What is encoded is what `nft -f` makes of the transaction's text, so `nft list` shows one as the other.
 
-mod answer;
-mod attribute;
 mod batch;
 mod chain;
 mod command;
@@ -13,9 +11,11 @@ mod error;
 mod expression;
 mod header;
 mod key;
+pub(crate) mod numbers;
 mod operation;
 mod read;
 mod rule;
+mod same;
 mod set;
 mod transport;
 mod userdata;
@@ -29,12 +29,12 @@ use policy_compiler::ruleset::{
 };
 use tokio::task::spawn_blocking;
 
-pub use attribute::same_attributes;
 pub use error::NetlinkError;
+pub use same::same_attributes;
 pub use watch::{NOTICES, Watcher};
 
 use super::{Dataplane, DataplaneError, Found};
-use attribute::Writer;
+use crate::netlink::written;
 use batch::{Batch, Encoded};
 use error::reason;
 use read::Reading;
@@ -50,17 +50,19 @@ pub struct NetlinkDataplane {
     port: u32,
     /// The number of the last commit to nftables, if there was none but this dataplane's since the table was whole.
     left: Option<u32>,
+    /// Of all batches that were to be committed.
+    bytes_sent: u64,
 }
 
 impl NetlinkDataplane {
     /// Opens a socket; changes nothing.
     pub fn open() -> Result<Self, NetlinkError> {
-        let (transport, port) = Transport::open()?;
-        let transport = Arc::new(Mutex::new(transport));
+        let transport = Transport::open()?;
         Ok(Self {
-            transport,
-            port,
+            port: transport.port(),
+            transport: Arc::new(Mutex::new(transport)),
             left: None,
+            bytes_sent: 0,
         })
     }
 
@@ -113,6 +115,26 @@ impl NetlinkDataplane {
         Ok(report.generations)
     }
 
+    /// The same for what is to change something.
+    async fn send_counted(
+        &mut self,
+        batch: Encoded<'_>,
+        send: impl FnOnce(&mut Transport, &mut [u8], u32) -> Result<Report, NetlinkError>
+        + Send
+        + 'static,
+    ) -> Result<(Option<u32>, Option<u32>), NetlinkError> {
+        let bytes = batch.bytes.len() as u64;
+        let sent = self.send(batch, send).await;
+        let kept_back = matches!(
+            sent,
+            Err(NetlinkError::TooLarge { .. } | NetlinkError::Overtaken)
+        );
+        if !kept_back {
+            self.bytes_sent += bytes;
+        }
+        sent
+    }
+
     /// Does something with the socket on a thread that may wait. Small commits take no longer than waking that thread, but
     /// any commit waits while another program's is under way, and that may take seconds.
     async fn with_transport<T: Send + 'static>(
@@ -139,7 +161,7 @@ impl Dataplane for NetlinkDataplane {
         let left = self.left.take();
         let commit =
             |transport: &mut Transport, bytes: &mut [u8], last| transport.commit(bytes, last);
-        let (before, after) = self.send(batch, commit).await?;
+        let (before, after) = self.send_counted(batch, commit).await?;
         // What others did before is of no matter if it is deleted.
         let is_whole = matches!(
             transaction.operations(),
@@ -179,7 +201,7 @@ impl Dataplane for NetlinkDataplane {
     async fn repair(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
         self.left = None;
         let batch = Batch::encode(transaction)?;
-        let (before, after) = self.send(batch, Transport::repair).await?;
+        let (before, after) = self.send_counted(batch, Transport::repair).await?;
         self.left = after.filter(|_| is_next(before, after));
         Ok(())
     }
@@ -191,14 +213,16 @@ impl Dataplane for NetlinkDataplane {
         let generation = self.with_transport(Transport::generation).await?;
         Ok(generation == Some(left))
     }
+
+    fn bytes_sent(&self) -> u64 {
+        self.bytes_sent
+    }
 }
 
 /// The expressions of a rule, as they are sent and as the kernel dumps them but for the names of sets that hold a list of
 /// ports: see [`same_attributes`].
 pub fn expressions(rule: &Rule) -> Option<Vec<u8>> {
-    let mut writer = Writer::default();
-    write_expressions(&mut writer, rule, Lists::Numbered(1));
-    writer.finish()
+    written(|w| write_expressions(w, rule, Lists::Numbered(1)))
 }
 
 /// Whether nobody else has committed between these.

@@ -2,54 +2,21 @@
 
 use policy_compiler::ruleset::{Element, Ident, Rule, TABLE};
 
-use super::attribute::Writer;
 use super::batch::Batch;
 use super::chain::{CHAIN_NAME, write_chain};
 use super::command::Command;
+use super::numbers::{
+    COUNTER, DELETE_CHAIN, DELETE_ELEMENTS, DELETE_OBJECT, DELETE_RULE, DELETE_SET, DELETE_TABLE,
+    ELEMENTS, ELEMENTS_SET_NUMBER, IN_TABLE, NAME, NEW_CHAIN, NEW_ELEMENTS, NEW_OBJECT, NEW_RULE,
+    NEW_SET, NEW_TABLE, OBJECT_DATA, OBJECT_TYPE, RULE_CHAIN, RULE_EXPRESSIONS, RULE_USERDATA,
+};
 use super::rule::{Lists, port_lists, write_expressions};
 use super::set::{
     ANONYMOUS, has_intervals, write_element, write_entry, write_map, write_nothing_from_zero,
     write_port, write_ports, write_set,
 };
 use super::userdata::Userdata;
-
-/// `NFT_OBJECT_COUNTER`
-pub(super) const COUNTER: u32 = 1;
-
-// Messages.
-pub(super) const NEW_TABLE: u8 = 0;
-pub(super) const GET_TABLE: u8 = 1;
-pub(super) const DELETE_TABLE: u8 = 2;
-pub(super) const NEW_CHAIN: u8 = 3;
-pub(super) const GET_CHAINS: u8 = 4;
-pub(super) const DELETE_CHAIN: u8 = 5;
-pub(super) const NEW_RULE: u8 = 6;
-pub(super) const GET_RULES: u8 = 7;
-pub(super) const DELETE_RULE: u8 = 8;
-pub(super) const NEW_SET: u8 = 9;
-pub(super) const GET_SETS: u8 = 10;
-pub(super) const DELETE_SET: u8 = 11;
-pub(super) const NEW_ELEMENTS: u8 = 12;
-pub(super) const GET_ELEMENTS: u8 = 13;
-pub(super) const DELETE_ELEMENTS: u8 = 14;
-pub(super) const NEW_GENERATION: u8 = 15;
-pub(super) const GET_GENERATION: u8 = 16;
-pub(super) const NEW_OBJECT: u8 = 18;
-pub(super) const GET_OBJECTS: u8 = 19;
-const DELETE_OBJECT: u8 = 20;
-pub(super) const NEW_FLOW_TABLE: u8 = 22;
-pub(super) const GET_FLOW_TABLES: u8 = 23;
-
-// What follows the table's name (1) in most messages.
-pub(super) const IN_TABLE: u16 = 1;
-pub(super) const NAME: u16 = 2;
-pub(super) const RULE_CHAIN: u16 = 2;
-pub(super) const RULE_EXPRESSIONS: u16 = 4;
-pub(super) const RULE_USERDATA: u16 = 7;
-pub(super) const OBJECT_TYPE: u16 = 3;
-const OBJECT_DATA: u16 = 4;
-pub(super) const ELEMENTS: u16 = 3;
-const ELEMENTS_SET_NUMBER: u16 = 4;
+use crate::netlink::Writer;
 
 /// `NLM_F_CREATE`
 const CREATE: u16 = 0x400;

@@ -4,13 +4,13 @@ use ipnet::IpNet;
 use policy_compiler::model::{PortRange, Protocol};
 use policy_compiler::ruleset::{AddressMatch, Family, Ident, Match, Rule, Side, Verdict};
 
-use super::attribute::Writer;
 use super::expression::{
     AFTER_4_BYTES, AFTER_16_BYTES, Compare, Connection, Expressions, FIRST_REGISTER, Header, Meta,
     Target,
 };
 use super::header::{number, octets, offset};
 use super::set::ANONYMOUS;
+use crate::netlink::Writer;
 
 /// `ct state established,related`
 const TRACKED: u32 = 2 | 4;

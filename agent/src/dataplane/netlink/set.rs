@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use policy_compiler::model::{PortRange, Protocol};
 use policy_compiler::ruleset::{Comment, Element, Family, Ident, SetKey};
 
-use super::attribute::Writer;
 use super::expression::{ITEM, Target, value_data, verdict_data};
 use super::key::Key;
 use super::userdata::Userdata;
+use crate::netlink::Writer;
 
 /// The name of a set that belongs to one rule: the kernel puts a number in.
 pub(super) const ANONYMOUS: &str = "__set%d";

@@ -3,23 +3,14 @@
 mod question;
 mod repair;
 
-use std::io;
-
-use netlink_sys::constants::NETLINK_NETFILTER;
-use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
-use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 use super::NetlinkError;
-use super::answer::{Answer, Message, Messages};
 use super::ear::Ear;
-
-pub(super) use question::Dumped;
+use crate::netlink::{Answer, Channel};
 
 /// Bytes that a batch may have. It is a bound, no memory: 150,000 pods in ten sets each are some 40 MB.
 const SEND_BUFFER: usize = 512 << 20;
-/// What the kernel keeps of it for itself.
-const OVERHEAD: usize = 32;
 /// Bytes for answers: some thousand refusals.
 const RECEIVE_BUFFER: usize = 1 << 20;
 /// Bytes of a datagram at most: so much the kernel dumps at once if there is room for it.
@@ -27,17 +18,10 @@ const DATAGRAM: usize = 32 << 10;
 /// The kernel may ask for a batch again, as when a module of nftables is loaded for it.
 const ATTEMPTS: u32 = 5;
 
-/// The number of a request that is no batch; those of a batch begin behind it.
-const QUESTION: u32 = 0;
-
-const SENDING: &str = "sending to netfilter";
-const ANSWERS: &str = "reading netfilter's answer";
-
 /// A socket to netfilter in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub(super) struct Transport {
-    socket: Socket,
-    datagram: Vec<u8>,
+    channel: Channel,
     ear: Ear,
     /// Bytes that go out at once.
     limit: usize,
@@ -57,23 +41,26 @@ pub(super) struct Report {
 }
 
 impl Transport {
-    /// Opens one, and says its number.
-    pub(super) fn open() -> Result<(Self, u32), NetlinkError> {
-        const OPENING: &str = "opening a netlink socket to netfilter";
-        let failed = |source| NetlinkError::socket(OPENING, source);
-        let mut socket = Socket::new(NETLINK_NETFILTER).map_err(failed)?;
-        let port = socket.bind_auto().map_err(failed)?.port_number();
-        // Refusals come without the refused message, but with where in it the fault is. Old kernels do without.
-        let _ = socket.set_cap_ack(true);
-        let _ = socket.set_ext_ack(true);
-        let limit = reserve(&socket).map_err(|error| failed(error.into()))?;
-        let transport = Self {
-            socket,
-            datagram: Vec::with_capacity(DATAGRAM),
-            ear: Ear::open(port)?,
-            limit,
+    /// Opens one.
+    pub(super) fn open() -> Result<Self, NetlinkError> {
+        let open = || {
+            let channel = Channel::open(DATAGRAM)?;
+            let limit = channel.reserve_sending(SEND_BUFFER)?;
+            channel.reserve_receiving(RECEIVE_BUFFER)?;
+            let ear = Ear::open(channel.port())?;
+            Ok(Self {
+                channel,
+                ear,
+                limit,
+            })
         };
-        Ok((transport, port))
+        open()
+            .map_err(|source| NetlinkError::socket("opening a netlink socket to netfilter", source))
+    }
+
+    /// The number of the socket.
+    pub(super) fn port(&self) -> u32 {
+        self.channel.port()
     }
 
     /// Sends a batch whose last command has the number `last`, and reads what became of it. Fails if that is not known.
@@ -111,12 +98,15 @@ impl Transport {
     }
 
     fn try_commit(&mut self, bytes: &[u8], last: u32) -> Result<Report, NetlinkError> {
-        self.send(bytes)?;
         let mut report = Report::default();
-        let is_all = self.receive(|message| {
+        let sent = self.channel.exchange(bytes, |message| {
             if let Some(answer) = message.answer() {
                 report.take(message.number, answer, message.number == last);
             }
+        });
+        let is_all = sent.map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOMEM | libc::ENOBUFS) => NetlinkError::OutOfMemory { bytes: bytes.len() },
+            _ => NetlinkError::socket("sending to netfilter", error),
         })?;
         // An answer for the batch as a whole comes behind that for the last command, and may be what was lost.
         report.is_complete &= is_all;
@@ -147,51 +137,6 @@ impl Transport {
             }
         }
     }
-
-    /// The kernel has done all it is asked when this returns, and its answers wait.
-    fn send(&mut self, bytes: &[u8]) -> Result<(), NetlinkError> {
-        // What came after reading failed is of another request that has the same numbers.
-        self.receive(|_| {})?;
-        let kernel = SocketAddr::new(0, 0);
-        loop {
-            match self.socket.send_to(bytes, &kernel, 0) {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(match error.raw_os_error() {
-                        Some(libc::ENOMEM | libc::ENOBUFS) => {
-                            NetlinkError::OutOfMemory { bytes: bytes.len() }
-                        }
-                        _ => NetlinkError::socket(SENDING, error),
-                    });
-                }
-            }
-        }
-    }
-
-    /// Reads all that waits. Says whether that is all there was, or some was lost for want of room.
-    fn receive(&mut self, mut take: impl FnMut(Message<'_>)) -> Result<bool, NetlinkError> {
-        let mut is_all = true;
-        loop {
-            self.datagram.clear();
-            match self
-                .socket
-                .recv_from(&mut self.datagram, libc::MSG_DONTWAIT)
-            {
-                // Other processes can send to this socket, too.
-                Ok((_, sender)) if sender.port_number() == 0 => {
-                    Messages(&self.datagram).for_each(&mut take);
-                }
-                Ok(_) => {}
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EAGAIN) => return Ok(is_all),
-                    Some(libc::EINTR) => {}
-                    Some(libc::ENOBUFS) => is_all = false,
-                    _ => return Err(NetlinkError::socket(ANSWERS, error)),
-                },
-            }
-        }
-    }
 }
 
 impl Report {
@@ -211,17 +156,4 @@ impl Report {
         let refused = self.refused.as_ref();
         refused.is_some_and(|(_, answer)| again.contains(&answer.errno))
     }
-}
-
-/// Makes room in both directions and says how much goes out at once. Without `CAP_NET_ADMIN` in the first user namespace
-/// `net.core.wmem_max` and `rmem_max` limit it.
-fn reserve(socket: &Socket) -> nix::Result<usize> {
-    if setsockopt(socket, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
-        setsockopt(socket, sockopt::SndBuf, &SEND_BUFFER)?;
-    }
-    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-        setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
-    }
-    let granted = getsockopt(socket, sockopt::SndBuf)?;
-    Ok(granted.saturating_sub(OVERHEAD))
 }

@@ -67,7 +67,7 @@ impl Lives {
     /// The pod, as it is or last was.
     pub(super) fn find<'a>(&'a self, id: PodId, snapshot: &'a Snapshot) -> Option<&'a Pod> {
         if let Some(key) = self.present.get(&id) {
-            return snapshot.pods.get(key);
+            return snapshot.pod(key);
         }
         let gone = self.gone.iter().rev().find(|(_, other, _)| *other == id);
         gone.map(|(.., pod)| pod)

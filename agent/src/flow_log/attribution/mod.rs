@@ -66,13 +66,13 @@ impl Attribution {
         let snapshot = compiler.snapshot();
         match event {
             Event::Pod(pod) => {
-                let old = snapshot.pods.get(&pod.key);
+                let old = snapshot.pod(&pod.key);
                 if old != Some(pod) {
                     return self.before_pod(old, Some(pod), compiler, now);
                 }
             }
             Event::PodDeleted(key) => {
-                if let Some(old) = snapshot.pods.get(key) {
+                if let Some(old) = snapshot.pod(key) {
                     return self.before_pod(Some(old), None, compiler, now);
                 }
             }

@@ -7,7 +7,6 @@ pub mod nflog;
 mod orders;
 mod outbox;
 pub mod reader;
-mod request;
 mod totals;
 
 pub use error::NflogError;

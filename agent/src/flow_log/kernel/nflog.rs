@@ -5,21 +5,33 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
-use netlink_packet_core::{DefaultNla, NLM_F_ACK, Nla};
-use netlink_packet_netfilter::nflog::{ConfigCmd, ConfigFlags, ConfigMode, ConfigNla, Timeout};
 use nix::libc;
-use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 use super::NflogError;
 use super::decode::{Counts, Decoder};
-use super::request::{Channel, LOG, Messages, NFTABLES, PATIENCE, answer, kind};
+use crate::dataplane::netlink::numbers::GET_GENERATION;
 use crate::flow_log::fold::Dropped;
+use crate::netlink::{Channel, Header, LOG, Received, Writer, kind};
 
 /// `NFULNL_MSG_CONFIG`
 const CONFIG: u16 = kind(LOG, 1);
 
-/// `NFT_MSG_GETGEN`
-const GET_GENERATION: u16 = kind(NFTABLES, 16);
+// Attributes of it.
+const COMMAND: u16 = 1;
+const MODE: u16 = 2;
+const BUFFER: u16 = 3;
+const TIMEOUT: u16 = 4;
+const THRESHOLD: u16 = 5;
+const FLAGS: u16 = 6;
+
+/// `NFULNL_CFG_CMD_BIND`
+const BIND: u8 = 1;
+/// `NFULNL_CFG_CMD_UNBIND`
+const UNBIND: u8 = 2;
+/// `NFULNL_COPY_PACKET`
+const COPY_PACKET: u8 = 2;
+/// `NFULNL_CFG_F_SEQ`: packets are numbered.
+const NUMBERED: u16 = 1;
 
 /// Packets wait in the kernel at most so long for others to come along.
 pub(super) const KERNEL_WAIT: Duration = Duration::from_millis(30);
@@ -55,7 +67,6 @@ pub struct Nflog {
     channel: Channel,
     group: u16,
     decoder: Decoder,
-    datagram: Vec<u8>,
     /// What came before the kernel's answer to the binding.
     early: VecDeque<Vec<u8>>,
 }
@@ -76,29 +87,18 @@ impl Nflog {
     pub fn open(settings: &NflogSettings) -> Result<Self, NflogError> {
         const OPENING: &str = "opening a netlink socket";
         let group = settings.group;
-        let channel = Channel::open().map_err(|source| NflogError::refused(OPENING, source))?;
-        reserve(&channel, settings.receive_buffer)?;
+        let channel =
+            Channel::open(DATAGRAM).map_err(|source| NflogError::refused(OPENING, source))?;
+        channel
+            .reserve_receiving(settings.receive_buffer)
+            .map_err(NflogError::io("enlarging the buffer for dropped packets"))?;
         let mut nflog = Self {
             channel,
             group,
             decoder: Decoder::default(),
-            datagram: Vec::with_capacity(DATAGRAM),
             early: VecDeque::new(),
         };
-        // All in one message: no packet comes in between that bears no number.
-        let asked = nflog.ask(
-            CONFIG,
-            group,
-            &[
-                ConfigNla::Cmd(ConfigCmd::Bind),
-                ConfigNla::Mode(ConfigMode::new_packet(settings.snaplen)),
-                ConfigNla::Flags(ConfigFlags::SEQ),
-                ConfigNla::NlBufSiz(BATCH),
-                ConfigNla::QThresh(BATCH_PACKETS),
-                ConfigNla::Timeout(Timeout::from(KERNEL_WAIT)),
-            ],
-        );
-        match asked {
+        match nflog.ask(config(group), |w| write_binding(w, settings.snaplen)) {
             Ok(()) => Ok(nflog),
             Err(NflogError::Io { source, .. }) => Err(nflog.refusal(source)),
             Err(error) => Err(error),
@@ -112,9 +112,8 @@ impl Nflog {
         match source.raw_os_error() {
             Some(libc::EBUSY) => NflogError::Busy { group },
             Some(libc::EPERM) => {
-                let nothing: [DefaultNla; 0] = [];
                 let is_forbidden = matches!(
-                    self.ask(GET_GENERATION, 0, &nothing),
+                    self.ask(Header::nftables(GET_GENERATION), |_| {}),
                     Err(NflogError::Io { source, .. }) if source.raw_os_error() == Some(libc::EPERM)
                 );
                 if is_forbidden {
@@ -127,86 +126,104 @@ impl Nflog {
         }
     }
 
-    /// Sends a request and waits for the answer; packets that come before are kept.
-    fn ask(&mut self, kind: u16, resource: u16, attributes: &[impl Nla]) -> Result<(), NflogError> {
+    /// Sends a request and takes the answer; packets that come before are kept.
+    fn ask(
+        &mut self,
+        header: Header,
+        attributes: impl FnOnce(&mut Writer),
+    ) -> Result<(), NflogError> {
         const ASKING: &str = "asking netfilter for an NFLOG group";
-        let sequence = self
-            .channel
-            .send(kind, NLM_F_ACK, 0, resource, attributes)
-            .map_err(NflogError::io(ASKING))?;
-        loop {
-            let received = match self.channel.receive(&mut self.datagram) {
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => continue,
-                received => received.map_err(NflogError::io(ASKING))?,
-            };
-            if received {
-                let mut messages = Messages(&self.datagram);
-                if let Some(answer) = messages.find_map(|message| answer(&message, sequence)) {
-                    return answer.map_err(NflogError::io(ASKING));
-                }
-                self.early.push_back(self.datagram.clone());
-            } else if !self
-                .channel
-                .wait(PATIENCE)
-                .map_err(NflogError::io(ASKING))?
-            {
-                return Err(NflogError::NoAnswer { doing: ASKING });
-            }
+        let keep = |datagram: &[u8]| self.early.push_back(datagram.to_vec());
+        let answer = self.channel.acknowledge(header, attributes, keep);
+        match answer.map_err(NflogError::io(ASKING))? {
+            Some(answer) if answer.errno == 0 => Ok(()),
+            Some(answer) => Err(NflogError::Io {
+                doing: ASKING,
+                source: io::Error::from_raw_os_error(answer.errno),
+            }),
+            None => Err(NflogError::NoAnswer { doing: ASKING }),
         }
     }
 
     /// Takes one datagram, without waiting, and hands each packet of netpol's rules to `each`.
     pub fn read(&mut self, each: impl FnMut(Dropped)) -> Result<Read, NflogError> {
-        if let Some(early) = self.early.pop_front() {
-            let counts = self.decoder.decode(&early, SystemTime::now(), each);
-            return Ok(Read::Datagram(counts));
-        }
-        match self.channel.receive(&mut self.datagram) {
-            Ok(true) => {
-                let now = SystemTime::now();
-                Ok(Read::Datagram(self.decoder.decode(
-                    &self.datagram,
-                    now,
-                    each,
-                )))
+        const READING: &str = "reading dropped packets from the kernel";
+        let early = self.early.pop_front();
+        let received = match &early {
+            Some(early) => Received::Datagram(early),
+            None => self.channel.receive().map_err(NflogError::io(READING))?,
+        };
+        Ok(match received {
+            Received::Datagram(datagram) => {
+                Read::Datagram(self.decoder.decode(datagram, SystemTime::now(), each))
             }
-            Ok(false) => Ok(Read::Empty),
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(Read::Gap),
-            Err(source) => Err(NflogError::Io {
-                doing: "reading dropped packets from the kernel",
-                source,
-            }),
-        }
+            Received::Gap => Read::Gap,
+            Received::Nothing => Read::Empty,
+        })
     }
 
     /// Gives the group back. What the kernel has gathered until then can be read afterwards.
     pub fn unbind(&mut self) -> Result<(), NflogError> {
-        let command = [ConfigNla::Cmd(ConfigCmd::Unbind)];
-        // Nobody waits for the answer: it is behind the last packets.
+        // It is not acknowledged: that would come behind the last packets.
         self.channel
-            .send(CONFIG, 0, 0, self.group, &command)
-            .map(drop)
+            .request(config(self.group), |w| w.put(COMMAND, &[UNBIND]))
             .map_err(NflogError::io("giving an NFLOG group back"))
     }
 
     /// Bytes that may wait in the kernel, by its own count, which is twice what it was asked for.
     pub fn receive_buffer(&self) -> usize {
-        getsockopt(self.channel.socket(), sockopt::RcvBuf).unwrap_or(0)
+        self.channel.receive_buffer().unwrap_or(0)
     }
 }
 
 impl AsFd for Nflog {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.channel.socket().as_fd()
+        self.channel.as_fd()
     }
 }
 
-fn reserve(channel: &Channel, bytes: usize) -> Result<(), NflogError> {
-    let socket = channel.socket();
-    setsockopt(socket, sockopt::RcvBufForce, &bytes)
-        .or_else(|_| setsockopt(socket, sockopt::RcvBuf, &bytes))
-        .map_err(|error| NflogError::Io {
-            doing: "enlarging the buffer for dropped packets",
-            source: error.into(),
-        })
+/// What leads a message about a group.
+fn config(group: u16) -> Header {
+    Header {
+        kind: CONFIG,
+        resource: group,
+        ..Header::default()
+    }
+}
+
+/// All in one message: no packet comes in between that bears no number.
+fn write_binding(writer: &mut Writer, snaplen: u32) {
+    let [a, b, c, d] = snaplen.to_be_bytes();
+    // The kernel counts in hundredths of a second.
+    let timeout = u32::try_from(KERNEL_WAIT.as_millis() / 10).unwrap_or(u32::MAX);
+    writer.put(COMMAND, &[BIND]);
+    writer.put(MODE, &[a, b, c, d, COPY_PACKET, 0]);
+    writer.be16(FLAGS, NUMBERED);
+    writer.be32(BUFFER, BATCH);
+    writer.be32(THRESHOLD, BATCH_PACKETS);
+    writer.be32(TIMEOUT, timeout);
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::Emitable;
+    use netlink_packet_netfilter::nflog::{ConfigCmd, ConfigFlags, ConfigMode, ConfigNla};
+
+    use super::*;
+    use crate::netlink::written;
+
+    #[test]
+    fn the_binding_is_as_another_library_writes_it() {
+        let attributes = [
+            ConfigNla::Cmd(ConfigCmd::Bind),
+            ConfigNla::Mode(ConfigMode::new_packet(0x0102_0304)),
+            ConfigNla::Flags(ConfigFlags::SEQ),
+            ConfigNla::NlBufSiz(BATCH),
+            ConfigNla::QThresh(BATCH_PACKETS),
+            ConfigNla::Timeout(KERNEL_WAIT.into()),
+        ];
+        let mut expected = vec![0; attributes.as_slice().buffer_len()];
+        attributes.as_slice().emit(&mut expected);
+        assert_eq!(written(|w| write_binding(w, 0x0102_0304)), Some(expected));
+    }
 }

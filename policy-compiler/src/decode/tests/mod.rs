@@ -4,6 +4,7 @@ mod defaults;
 mod fail_closed;
 mod mutation;
 mod objects;
+mod slim;
 mod validation;
 mod workloads;
 

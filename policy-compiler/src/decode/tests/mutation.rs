@@ -27,7 +27,7 @@ fn full() -> Value {
 }
 
 /// Every JSON pointer below `value`, and the root's.
-fn pointers(value: &Value, here: &str, all: &mut Vec<String>) {
+pub(super) fn pointers(value: &Value, here: &str, all: &mut Vec<String>) {
     all.push(here.to_owned());
     match value {
         Value::Object(map) => {

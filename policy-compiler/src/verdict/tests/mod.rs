@@ -7,6 +7,7 @@ mod ports;
 mod reasons;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Endpoint, Flow, Transport, Verdict, judge};
 use crate::model::{
@@ -218,7 +219,7 @@ fn port_match(item: &str) -> PortMatch {
 }
 
 /// Container ports, `http=tcp/8080`.
-fn container_ports(items: &[&str]) -> Box<[NamedPort]> {
+fn container_ports(items: &[&str]) -> Arc<[NamedPort]> {
     items
         .iter()
         .map(|item| {

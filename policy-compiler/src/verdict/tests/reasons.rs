@@ -55,6 +55,7 @@ fn of_many_near_misses_the_nearest_are_explained() {
     let owners = |address| -> Vec<&crate::model::Pod> {
         let pods = world.0.pods.values();
         pods.filter(|pod| pod.addresses.iter().any(|a| a == super::ip(address)))
+            .map(AsRef::as_ref)
             .collect()
     };
     let short = judge_between(

@@ -3,7 +3,7 @@
 mod objects;
 mod rows;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use netpol_agent::dataplane::Found;
 use netpol_tests::lab::Netns;
@@ -60,7 +60,7 @@ pub(super) fn table() -> Ruleset {
     let set = |key, elements: &[Element]| Set {
         key,
         comment: Comment::new("of a set"),
-        elements: elements.iter().copied().collect::<BTreeSet<_>>(),
+        elements: elements.iter().copied().collect(),
     };
     let single = |text| Element::Address(address(text));
     let range = |first, last| Element::Range(address(first), address(last));

@@ -1,13 +1,13 @@
 //! One of everything a rule can say, and what rules refer to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use policy_compiler::model::{Direction, PortRange, Protocol};
 use policy_compiler::ruleset::{
-    AddressMatch, Chain, Comment, DropLog, DropOf, DropPoint, Family, Ident, Match, Rule, Ruleset,
-    Set, SetKey, Side, Verdict, VerdictMap,
+    AddressMatch, Chain, Comment, DropLog, DropOf, DropPoint, Elements, Family, Ident, Match, Rule,
+    Ruleset, Set, SetKey, Side, Verdict, VerdictMap,
 };
 
 pub(super) const FAMILIES: [(Family, &str); 2] = [(Family::V4, "4"), (Family::V6, "6")];
@@ -119,7 +119,7 @@ pub(crate) fn ground() -> Ruleset {
             let set = Set {
                 key,
                 comment: Comment::new(kind),
-                elements: BTreeSet::new(),
+                elements: Elements::default(),
             };
             ruleset.sets.insert(ident(&format!("{kind}{digit}")), set);
         }

@@ -1,12 +1,11 @@
 //! What is said when the kernel refuses, and that nothing is left of it.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use netpol_agent::dataplane::{DataplaneError, NetlinkError};
 use policy_compiler::ruleset::{
-    AddressMatch, Comment, Element, Family, Hook, Ident, Match, Operation, Rule, Ruleset, SetKey,
-    Side, Transaction, Verdict,
+    AddressMatch, Comment, Element, Elements, Family, Hook, Ident, Match, Operation, Rule, Ruleset,
+    SetKey, Side, Transaction, Verdict,
 };
 
 use super::Programmed;
@@ -16,7 +15,7 @@ fn rule(chain: &str, verdict: Verdict) -> Operation {
     Operation::AddRule(ident(chain), Rule::new(vec![], verdict))
 }
 
-fn elements(elements: &[Element]) -> BTreeSet<Element> {
+fn elements(elements: &[Element]) -> Elements {
     elements.iter().copied().collect()
 }
 
@@ -222,7 +221,7 @@ fn many_refusals_are_counted_or_lost_but_never_success() {
 #[test]
 fn nothing_to_do_is_no_error() {
     let mut programmed = Programmed::new("nothing").expect("a namespace");
-    let nothing = Operation::AddElements(ident("missing"), BTreeSet::new());
+    let nothing = Operation::AddElements(ident("missing"), Elements::default());
     for operations in [vec![], vec![nothing]] {
         let committed = programmed.commit(&Transaction::new(operations));
         committed.expect("nothing to refuse");

@@ -1,6 +1,6 @@
 //! Each condition, each verdict, each kind of set, row by row.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use policy_compiler::model::{Direction, Protocol};
 use policy_compiler::ruleset::{
@@ -214,11 +214,11 @@ fn elements_come_and_go() {
 fn the_longest_names_and_comments() {
     let long = |first: char| ident(&format!("{first}{}", "/".repeat(254)));
     let mut ruleset = Ruleset::default();
-    let elements = BTreeSet::from([Element::Address(address("10.0.0.1"))]);
+    let elements = [Element::Address(address("10.0.0.1"))];
     let set = Set {
         key: SetKey::Address(Family::V4),
         comment: Comment::new(&"c".repeat(127)),
-        elements,
+        elements: elements.into_iter().collect(),
     };
     ruleset.sets.insert(long('s'), set);
     let map = VerdictMap {

@@ -3,15 +3,16 @@
 use policy_compiler::model::PortRange;
 use policy_compiler::ruleset::{Chain, Hook, Ident, Rule, Ruleset, Verdict};
 
-use super::super::attribute::{Attributes, Writer, same_attributes};
 use super::super::chain::{ACCEPT, FILTER, hook_number};
 use super::super::rule::{Lists, port_lists, write_expressions};
+use super::super::same::same_attributes;
 use super::super::set::{HAS_INTERVALS, IS_ANONYMOUS, IS_CONSTANT, PORT};
 use super::Image;
 use super::compare::Comparison;
 use super::differences::quoted;
 use super::elements::ports;
 use super::found::{FoundChain, FoundHook, FoundRule};
+use crate::netlink::{Attributes, written};
 
 impl Comparison<'_> {
     pub(super) fn chains(&mut self, wanted: &Ruleset) {
@@ -138,9 +139,7 @@ impl FoundRule {
         if !are_same || lists.next().is_some() {
             return Likeness::Other;
         }
-        let mut writer = Writer::default();
-        write_expressions(&mut writer, wanted, Lists::Named(&names));
-        let expressions = writer.finish();
+        let expressions = written(|w| write_expressions(w, wanted, Lists::Named(&names)));
         if !expressions.is_some_and(|ours| same_attributes(&ours, &self.expressions)) {
             return Likeness::Other;
         }

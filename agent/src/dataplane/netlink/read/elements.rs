@@ -7,11 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use policy_compiler::ruleset::{Element, Ident, SetKey};
 
-use super::super::attribute::Attributes;
 use super::super::expression::{GOTO, VALUE, VERDICT};
 use super::super::key::Key;
 use super::super::set::{DATA, ELEMENT_FLAGS, ELEMENT_USERDATA, INTERVAL_END, KEY};
 use super::super::userdata::Userdata;
+use crate::netlink::Attributes;
 
 /// An element, or one end of an interval.
 #[derive(Debug, Default)]

@@ -1,13 +1,13 @@
 //! Chains, rules and sets as the kernel dumps them.
 
-use super::super::attribute::Attributes;
 use super::super::chain::{CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TYPE};
-use super::super::operation::{NAME, RULE_CHAIN, RULE_EXPRESSIONS, RULE_USERDATA};
+use super::super::numbers::{NAME, RULE_CHAIN, RULE_EXPRESSIONS, RULE_USERDATA};
 use super::super::set::{
     DATA_TYPE, DESCRIPTION, FLAGS, IS_ANONYMOUS, IS_MAP, KEY_LENGTH, KEY_TYPE, USERDATA,
 };
 use super::super::userdata::Userdata;
 use super::elements::FoundElement;
+use crate::netlink::Attributes;
 
 /// A chain with its rules in order.
 #[derive(Debug, Default)]

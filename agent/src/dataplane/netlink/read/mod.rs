@@ -15,13 +15,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy_compiler::ruleset::TABLE;
 
 use super::NetlinkError;
-use super::attribute::{Attributes, Writer};
-use super::operation::{
+use super::numbers::{
     COUNTER, ELEMENTS, GET_CHAINS, GET_ELEMENTS, GET_FLOW_TABLES, GET_OBJECTS, GET_RULES, GET_SETS,
     IN_TABLE, NAME, NEW_CHAIN, NEW_ELEMENTS, NEW_FLOW_TABLE, NEW_OBJECT, NEW_RULE, NEW_SET,
     OBJECT_TYPE,
 };
-use super::transport::{Dumped, Transport};
+use super::transport::Transport;
+use crate::netlink::{Attribute, Attributes, Dumped, Writer};
 use elements::FoundElement;
 use found::{FoundChain, FoundRule, FoundSet};
 
@@ -222,7 +222,7 @@ impl Image {
 
     fn take_flow_table(&mut self, mut attributes: Attributes<'_>) {
         let name = attributes.find(|attribute| attribute.kind == NAME);
-        let name = name.as_ref().and_then(super::attribute::Attribute::text);
+        let name = name.as_ref().and_then(Attribute::text);
         let name = name.unwrap_or_default();
         self.is_foreign(format!("flowtable {name}"));
     }

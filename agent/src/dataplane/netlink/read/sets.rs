@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use policy_compiler::ruleset::{
-    Comment, Family, Ident, Operation, Ruleset, Set, SetKey, VerdictMap,
+    Comment, Elements, Family, Ident, Operation, Ruleset, Set, SetKey, VerdictMap,
 };
 
 use super::super::set::{IS_MAP, VERDICTS, address_type, set_type};
@@ -33,7 +33,7 @@ impl Comparison<'_> {
                 let set = Set {
                     key: SetKey::Address(Family::V4),
                     comment: Comment::new(""),
-                    elements: BTreeSet::new(),
+                    elements: Elements::default(),
                 };
                 self.found.sets.insert(Ident::fixed(name), set);
             }
@@ -55,7 +55,7 @@ impl Comparison<'_> {
         let Some(contents) = contents(&found.elements, wanted.key) else {
             return self.beyond_repair(format!("set {name}: holds what it cannot"));
         };
-        let too_much: BTreeSet<_> = contents
+        let too_much: Elements = contents
             .plain
             .iter()
             .filter(|element| !wanted.elements.contains(element))
@@ -68,8 +68,8 @@ impl Comparison<'_> {
             return;
         }
         let plain: BTreeSet<_> = contents.plain.iter().copied().collect();
-        let odd: BTreeSet<_> = contents.odd.into_iter().collect();
-        let missing: BTreeSet<_> = wanted.elements.difference(&plain).copied().collect();
+        let odd: Elements = contents.odd.into_iter().collect();
+        let missing: Elements = wanted.elements.difference(&plain).copied().collect();
         let absent: Vec<_> = missing.difference(&odd).collect();
         let lines = [
             listed(absent.into_iter(), "is missing", "are missing"),

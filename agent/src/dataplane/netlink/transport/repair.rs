@@ -1,7 +1,7 @@
 //! Repairs, which are for the table as it was when it was read.
 
 use super::super::NetlinkError;
-use super::super::batch::{bind, nothing};
+use super::super::batch::{NO_COMMAND, bind, nothing};
 use super::{Report, Transport};
 
 /// How often a repair is tried that somebody else's commit comes before, of whatever table. Mostly it goes in between.
@@ -19,8 +19,7 @@ impl Transport {
         let generation = self.generation()?;
         // A commit gets its number first and is announced last, and only then may the next be: who waited for its turn has
         // nothing to wait for any more.
-        self.send(&nothing())?;
-        self.receive(|_| {})?;
+        self.try_commit(&nothing(), NO_COMMAND)?;
         Ok((!self.ear.has_heard()?).then_some(generation))
     }
 

@@ -8,16 +8,13 @@ mod notice;
 use std::io;
 use std::time::Duration;
 
-use netlink_sys::Socket;
-use netlink_sys::constants::NETLINK_NETFILTER;
-use nix::libc;
-use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 use super::{NetlinkDataplane, NetlinkError};
 use crate::dataplane::Disturbance;
+use crate::netlink::{Channel, Received};
 pub(super) use notice::Notices;
 
 /// `NFNLGRP_NFTABLES`
@@ -38,8 +35,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Listens to nftables in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct Watcher {
-    socket: AsyncFd<Socket>,
-    datagram: Vec<u8>,
+    channel: AsyncFd<Channel>,
     notices: Notices,
     /// When to tell what there is.
     due: Option<Instant>,
@@ -53,16 +49,16 @@ impl Watcher {
 
     /// As [`Watcher::open`], with so many bytes for what is not read yet.
     pub fn with_buffer(own: &NetlinkDataplane, bytes: usize) -> Result<Self, NetlinkError> {
-        const OPENING: &str = "listening to nftables";
-        let failed = |source| NetlinkError::socket(OPENING, source);
-        let mut socket = Socket::new(NETLINK_NETFILTER).map_err(failed)?;
-        socket.bind_auto().map_err(failed)?;
-        socket.set_non_blocking(true).map_err(failed)?;
-        make_room(&socket, bytes).map_err(failed)?;
-        socket.add_membership(GROUP).map_err(failed)?;
+        let open = || {
+            let mut channel = Channel::open(DATAGRAM)?;
+            channel.reserve_receiving(bytes)?;
+            channel.join(GROUP)?;
+            registered(channel)
+        };
+        let channel =
+            open().map_err(|source| NetlinkError::socket("listening to nftables", source))?;
         Ok(Self {
-            socket: registered(socket).map_err(failed)?,
-            datagram: Vec::with_capacity(DATAGRAM),
+            channel,
             notices: Notices::new(own.port()),
             due: None,
         })
@@ -96,43 +92,24 @@ impl Watcher {
 
     /// Takes one datagram.
     async fn read(&mut self) -> io::Result<()> {
-        let mut ready = self.socket.readable().await?;
-        self.datagram.clear();
-        let datagram = &mut self.datagram;
-        let received = ready.try_io(|socket| socket.get_ref().recv_from(datagram, 0));
-        match received {
-            Ok(Ok((_, sender))) => {
-                // Other processes can send to this socket, too.
-                if sender.port_number() == 0 {
-                    self.notices.take(&self.datagram);
-                }
-                Ok(())
+        let mut ready = self.channel.readable_mut().await?;
+        let read = ready.try_io(|channel| {
+            match channel.get_mut().receive()? {
+                Received::Datagram(datagram) => self.notices.take(datagram),
+                Received::Gap => self.notices.overrun(),
+                Received::Nothing => return Err(io::ErrorKind::WouldBlock.into()),
             }
-            Ok(Err(error)) => match error.raw_os_error() {
-                Some(libc::ENOBUFS) => {
-                    self.notices.overrun();
-                    Ok(())
-                }
-                Some(libc::EINTR) => Ok(()),
-                _ => Err(error),
-            },
-            Err(_would_block) => Ok(()),
-        }
+            Ok(())
+        });
+        read.unwrap_or(Ok(()))
     }
-}
-
-/// Room for what is not read yet.
-pub(super) fn make_room(socket: &Socket, bytes: usize) -> io::Result<()> {
-    setsockopt(socket, sockopt::RcvBufForce, &bytes)
-        .or_else(|_| setsockopt(socket, sockopt::RcvBuf, &bytes))?;
-    Ok(())
 }
 
 /// A socket that the runtime wakes this task for.
 #[expect(
     deprecated,
-    reason = "what replaces it is unsafe; a `Socket` owns its descriptor and shows no other, which is all that it asks for"
+    reason = "what replaces it is unsafe; a `Channel` owns its descriptor and shows no other, which is all that it asks for"
 )]
-fn registered(socket: Socket) -> io::Result<AsyncFd<Socket>> {
-    AsyncFd::new(socket)
+fn registered(channel: Channel) -> io::Result<AsyncFd<Channel>> {
+    AsyncFd::new(channel)
 }

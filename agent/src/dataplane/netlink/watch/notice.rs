@@ -2,14 +2,12 @@
 
 use policy_compiler::ruleset::TABLE;
 
-use super::super::answer::{Message, Messages};
-use super::super::attribute::Attributes;
-use super::super::batch::{INET, NFTABLES};
-use super::super::operation::{
+use super::super::numbers::{
     DELETE_CHAIN, DELETE_ELEMENTS, DELETE_RULE, DELETE_SET, DELETE_TABLE, IN_TABLE, NEW_CHAIN,
     NEW_ELEMENTS, NEW_GENERATION, NEW_RULE, NEW_SET, NEW_TABLE,
 };
 use crate::dataplane::{Disturbance, Foreign, Part, Process};
+use crate::netlink::{INET, Message, Messages, NFTABLES};
 
 /// `NFTA_GEN_PROC_PID`
 const PROCESS: u16 = 2;
@@ -86,11 +84,9 @@ impl Notices {
 
 /// The table's name is the first attribute in all of them.
 fn is_own_table(message: &Message<'_>) -> bool {
-    let Some((&[INET, ..], attributes)) = message.payload.split_first_chunk::<4>() else {
-        return false;
-    };
-    let name = Attributes(attributes).find(|attribute| attribute.kind == IN_TABLE);
-    name.is_some_and(|name| name.value.strip_suffix(&[0]) == Some(TABLE.as_bytes()))
+    let find_name = || message.attributes().find(|a| a.kind == IN_TABLE);
+    message.family() == Some(INET)
+        && find_name().is_some_and(|name| name.value.strip_suffix(&[0]) == Some(TABLE.as_bytes()))
 }
 
 fn part(kind: u8) -> Part {
@@ -106,8 +102,7 @@ fn part(kind: u8) -> Part {
 
 /// Who made a commit.
 fn process(message: &Message<'_>) -> Option<Process> {
-    let attributes = Attributes(message.payload.get(4..)?);
-    let find = |kind| attributes.clone().find(|attribute| attribute.kind == kind);
+    let find = |kind| message.attributes().find(|a| a.kind == kind);
     let name = find(PROCESS_NAME)?.value;
     let name = String::from_utf8_lossy(name.strip_suffix(&[0]).unwrap_or(name));
     // A process can call itself what it likes, and this goes to a log.

@@ -5,12 +5,11 @@ mod tests;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use netlink_packet_core::{NetlinkBuffer, NlasIterator};
 use policy_compiler::ruleset::DropPoint;
 
 use crate::flow_log::fold::Dropped;
-use crate::flow_log::kernel::request::{LOG, Messages, kind};
 use crate::flow_log::packet::Packet;
+use crate::netlink::{LOG, Message, Messages, kind};
 
 /// `NFULNL_MSG_PACKET`
 const PACKET: u16 = kind(LOG, 0);
@@ -58,17 +57,17 @@ impl Decoder {
         mut each: impl FnMut(Dropped),
     ) -> Counts {
         let mut counts = Counts::default();
-        for message in Messages(datagram).filter(|message| message.message_type() == PACKET) {
-            let attributes = Attributes::of(&message);
-            if let Some(number) = attributes.sequence {
+        for message in Messages(datagram).filter(|message| message.kind == PACKET) {
+            let found = Found::of(&message);
+            if let Some(number) = found.sequence {
                 counts.lost += u64::from(number.wrapping_sub(self.next));
                 self.next = number.wrapping_add(1);
             }
-            match attributes.prefix.and_then(|prefix| self.point(prefix)) {
+            match found.prefix.and_then(|prefix| self.point(prefix)) {
                 Some(point) => each(Dropped {
                     point,
-                    packet: attributes.payload.and_then(Packet::parse),
-                    time: attributes
+                    packet: found.payload.and_then(Packet::parse),
+                    time: found
                         .time
                         .filter(|time| {
                             received
@@ -76,8 +75,8 @@ impl Decoder {
                                 .is_ok_and(|age| age <= LATEST)
                         })
                         .unwrap_or(received),
-                    input: attributes.bridge_input.or(attributes.input),
-                    output: attributes.bridge_output.or(attributes.output),
+                    input: found.bridge_input.or(found.input),
+                    output: found.bridge_output.or(found.output),
                 }),
                 None => counts.foreign += 1,
             }
@@ -103,7 +102,7 @@ impl Decoder {
 
 /// The attributes of one message that matter here, borrowed from it.
 #[derive(Default)]
-struct Attributes<'a> {
+struct Found<'a> {
     prefix: Option<&'a [u8]>,
     payload: Option<&'a [u8]>,
     time: Option<SystemTime>,
@@ -114,14 +113,11 @@ struct Attributes<'a> {
     sequence: Option<u32>,
 }
 
-impl<'a> Attributes<'a> {
-    fn of(message: &NetlinkBuffer<&'a [u8]>) -> Self {
+impl<'a> Found<'a> {
+    fn of(message: &Message<'a>) -> Self {
         let mut found = Self::default();
-        // After netfilter's own header: family, version, group.
-        let bytes = message.payload().get(4..).unwrap_or_default();
-        for attribute in NlasIterator::new(bytes).map_while(Result::ok) {
-            let value = attribute.into_inner();
-            found.take(attribute.kind(), value_of(value, attribute.length()));
+        for attribute in message.attributes() {
+            found.take(attribute.kind, attribute.value);
         }
         found
     }
@@ -139,11 +135,6 @@ impl<'a> Attributes<'a> {
             _ => {}
         }
     }
-}
-
-/// An attribute's value, borrowed from the datagram; the length is checked already and includes the header of four bytes.
-fn value_of(attribute: &[u8], length: u16) -> &[u8] {
-    attribute.get(4..usize::from(length)).unwrap_or_default()
 }
 
 fn number(value: &[u8]) -> Option<u32> {

@@ -2,9 +2,9 @@ use policy_compiler::ruleset::Family;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::super::attribute::Writer;
 use super::super::super::set::write_element;
 use super::*;
+use crate::netlink::written;
 
 fn end(key: &[u8], is_end: bool) -> FoundElement {
     FoundElement {
@@ -74,9 +74,7 @@ fn element() -> impl Strategy<Value = (SetKey, Element)> {
 proptest! {
     #[test]
     fn what_is_written_is_read((key, element) in element()) {
-        let mut writer = Writer::default();
-        write_element(&mut writer, &element);
-        let bytes = writer.finish().unwrap_or_default();
+        let bytes = written(|w| write_element(w, &element)).unwrap_or_default();
         let found: Vec<_> = Attributes(&bytes)
             .map(|item| FoundElement::read(Attributes(item.value)))
             .collect();

@@ -1,6 +1,7 @@
 //! What the kernel answers.
 
 use super::attribute::Attributes;
+use super::message::{HEADER, Message};
 
 /// `NLMSG_ERROR`, also for success.
 const ERROR: u16 = 2;
@@ -18,62 +19,18 @@ const TEXT: u16 = 1;
 /// `NLMSGERR_ATTR_OFFS`
 const OFFSET: u16 = 2;
 
-/// Bytes of netlink's header.
-const HEADER: usize = 16;
-/// Bytes of netfilter's header behind it.
-const FAMILY_HEADER: usize = 4;
-
-/// One message from the kernel.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Message<'a> {
-    pub(super) kind: u16,
-    flags: u16,
-    /// The number of the request it answers.
-    pub(super) number: u32,
-    /// The number of the socket that it is due to.
-    pub(super) port: u32,
-    pub(super) payload: &'a [u8],
-}
-
-/// The messages in a datagram. What does not look like one ends it.
-#[derive(Clone, Debug)]
-pub(super) struct Messages<'a>(pub(super) &'a [u8]);
-
-impl<'a> Iterator for Messages<'a> {
-    type Item = Message<'a>;
-
-    fn next(&mut self) -> Option<Message<'a>> {
-        let (head, _) = self.0.split_first_chunk::<HEADER>()?;
-        let length = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let payload = self.0.get(HEADER..length)?;
-        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or(&[]);
-        Some(Message {
-            kind: u16::from_ne_bytes([head[4], head[5]]),
-            flags: u16::from_ne_bytes([head[6], head[7]]),
-            number: u32::from_ne_bytes([head[8], head[9], head[10], head[11]]),
-            port: u32::from_ne_bytes([head[12], head[13], head[14], head[15]]),
-            payload,
-        })
-    }
-}
-
 /// What the kernel says of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// 0 for success.
-    pub(super) errno: i32,
+    pub(crate) errno: i32,
     /// Where in the request the attribute begins that is to blame.
-    pub(super) offset: Option<usize>,
+    pub(crate) offset: Option<usize>,
     /// In the kernel's words.
-    pub(super) text: Option<String>,
+    pub(crate) text: Option<String>,
 }
 
-impl<'a> Message<'a> {
-    /// The attributes of an object that is told of.
-    pub(super) fn attributes(&self) -> Attributes<'a> {
-        Attributes(self.payload.get(FAMILY_HEADER..).unwrap_or(&[]))
-    }
-
+impl Message<'_> {
     /// Whether what is dumped was changed meanwhile.
     pub(super) fn is_torn(&self) -> bool {
         self.kind != ERROR && self.flags & TORN != 0
@@ -91,7 +48,7 @@ impl<'a> Message<'a> {
     }
 
     /// The answer, if this is one.
-    pub(super) fn answer(&self) -> Option<Answer> {
+    pub(crate) fn answer(&self) -> Option<Answer> {
         if self.kind != ERROR {
             return None;
         }
@@ -130,6 +87,7 @@ impl<'a> Message<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::Messages;
     use super::*;
 
     /// An answer to a request numbered 7, that ends with `attributes`.

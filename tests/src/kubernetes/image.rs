@@ -1,0 +1,108 @@
+//! Container images made here: one static program, one layer, no registry.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::ClusterError;
+
+/// What pods of tests run: Kubernetes' own test program, which listens, connects and waits.
+pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.63.0";
+/// What holds a pod's namespaces.
+pub const PAUSE: &str = "registry.k8s.io/pause:3.10.1";
+
+const BLOCK: usize = 512;
+
+/// The archive of the images that hold agnhost: made once for every build of it, beside it.
+pub(super) fn agnhost(binaries: &Path) -> Result<PathBuf, ClusterError> {
+    let (agnhost, archive) = (binaries.join("agnhost"), binaries.join("agnhost.tar"));
+    let modified = |path: &Path| path.metadata().and_then(|found| found.modified()).ok();
+    if modified(&archive) <= modified(&agnhost) {
+        // Others may be at it at the same time, and each puts a whole archive in its place.
+        let part = binaries.join(format!("agnhost.tar.{}", std::process::id()));
+        write_archive(&agnhost, &part)?;
+        std::fs::rename(&part, &archive)
+            .map_err(ClusterError::io(format!("write {}", archive.display())))?;
+    }
+    Ok(archive)
+}
+
+/// Writes an archive, as `docker save` does, of two images around one program: agnhost, and agnhost that only pauses.
+fn write_archive(agnhost: &Path, archive: &Path) -> Result<(), ClusterError> {
+    let failed = || ClusterError::io(format!("write {}", archive.display()));
+    let program =
+        std::fs::read(agnhost).map_err(ClusterError::io(format!("read {}", agnhost.display())))?;
+    let mut layer = Vec::with_capacity(program.len() + 4 * BLOCK);
+    member(&mut layer, "agnhost", 0o755, &program).map_err(failed())?;
+    // Where exec probes and shells of a person look.
+    member(&mut layer, "tmp/.keep", 0o644, b"").map_err(failed())?;
+    end(&mut layer).map_err(failed())?;
+    let digest = hex(&Sha256::digest(&layer));
+
+    let images = [
+        (AGNHOST, "agnhost.json", vec!["/agnhost"], vec!["pause"]),
+        (PAUSE, "pause.json", vec!["/agnhost", "pause"], vec![]),
+    ];
+    let file = File::create(archive).map_err(failed())?;
+    let mut file = BufWriter::new(file);
+    let mut manifest = Vec::new();
+    for (name, config, entrypoint, arguments) in images {
+        let described = json!({
+            "architecture": architecture(),
+            "os": "linux",
+            "config": {"Entrypoint": entrypoint, "Cmd": arguments, "Env": ["PATH=/"]},
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
+            "history": [{}],
+        });
+        member(&mut file, config, 0o644, described.to_string().as_bytes()).map_err(failed())?;
+        manifest.push(json!({"Config": config, "RepoTags": [name], "Layers": ["layer.tar"]}));
+    }
+    let manifest = json!(manifest).to_string();
+    member(&mut file, "manifest.json", 0o644, manifest.as_bytes()).map_err(failed())?;
+    member(&mut file, "layer.tar", 0o644, &layer).map_err(failed())?;
+    end(&mut file).map_err(failed())?;
+    file.flush().map_err(failed())
+}
+
+/// As images name it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// One file of a tar archive, owned by root, from no particular time.
+fn member(out: &mut impl Write, name: &str, mode: u32, content: &[u8]) -> std::io::Result<()> {
+    let mut header = [0_u8; BLOCK];
+    let mut put =
+        |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    put(0, name);
+    put(100, &format!("{mode:07o}"));
+    put(108, "0000000");
+    put(116, "0000000");
+    put(124, &format!("{:011o}", content.len()));
+    put(136, "00000000000");
+    // The checksum is taken with blanks in its own place.
+    put(148, "        ");
+    put(156, "0");
+    put(257, "ustar");
+    put(263, "00");
+    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    out.write_all(&header)?;
+    out.write_all(content)?;
+    out.write_all(&[0; BLOCK][..content.len().next_multiple_of(BLOCK) - content.len()])
+}
+
+fn end(out: &mut impl Write) -> std::io::Result<()> {
+    out.write_all(&[0; 2 * BLOCK])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,96 @@
+//! Real clusters of two nodes: real pods, real kube-proxy, real CNI plugins, and policies obeyed between them.
+//!
+//! One cluster for each combination of pod network and kube-proxy; the scenarios are played in it one after another, so
+//! that it comes up once. Needs root, the Go toolchain (everything is built from its modules the first time), runc,
+//! nftables and iptables.
+
+mod enforcement;
+mod packets;
+mod pods;
+mod probes;
+mod stage;
+mod tool;
+mod workloads;
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use netpol_tests::kubernetes::{Cluster, Cni, Options, Proxy};
+use netpol_tests::lab::privileged;
+
+use enforcement::Enforcement;
+use stage::{Outcome, Stage};
+
+/// Two clusters at a time are too much for a small machine.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A name to find it by, and what is played.
+type Scenario = (&'static str, fn(&mut Stage) -> Outcome);
+
+#[test]
+fn bridge_and_nftables() {
+    play(Cni::Bridge, Proxy::Nftables);
+}
+
+#[test]
+fn ptp_and_iptables() {
+    play(Cni::Ptp, Proxy::Iptables);
+}
+
+#[test]
+fn bridge_and_iptables() {
+    play(Cni::Bridge, Proxy::Iptables);
+}
+
+#[test]
+fn ptp_and_nftables() {
+    play(Cni::Ptp, Proxy::Nftables);
+}
+
+/// Plays all scenarios in one cluster, or those whose name has `$NETPOL_SCENARIO` in it, and fails if any does.
+fn play(cni: Cni, proxy: Proxy) {
+    if !privileged("cluster suite") {
+        return;
+    }
+    let _one = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let begin = Instant::now();
+    let cluster = Cluster::start(Options { cni, proxy }).unwrap_or_else(|error| panic!("{error}"));
+    println!(
+        "{cni}, {proxy}: up after {:.1} s",
+        begin.elapsed().as_secs_f32()
+    );
+    let enforced = Enforcement::Process
+        .start(&cluster)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let mut stage = Stage { enforced, cluster };
+    stage.set().unwrap_or_else(|error| panic!("{error}"));
+    println!(
+        "{cni}, {proxy}: set after {:.1} s",
+        begin.elapsed().as_secs_f32()
+    );
+
+    let chosen = std::env::var("NETPOL_SCENARIO").unwrap_or_default();
+    let scenarios = [packets::SCENARIOS, probes::SCENARIOS, workloads::SCENARIOS].concat();
+    let mut failures = String::new();
+    for (name, scenario) in scenarios.iter().filter(|(name, _)| name.contains(&chosen)) {
+        let begin = Instant::now();
+        let outcome = scenario(&mut stage);
+        println!(
+            "{cni}, {proxy}: {name}, {:.1} s",
+            begin.elapsed().as_secs_f32()
+        );
+        if let Err(problem) = outcome {
+            println!("  failed: {problem}");
+            let _ = writeln!(failures, "{name}: {problem}");
+        }
+    }
+    for agent in &stage.enforced.agents {
+        if !failures.is_empty() {
+            println!("{}", agent.log());
+        }
+    }
+    assert!(failures.is_empty(), "{cni}, {proxy}:\n{failures}");
+}

@@ -1,0 +1,1 @@
+//! `make cluster` and `make cluster-down`.

@@ -1,0 +1,60 @@
+//! The lock that makes an agent the only one of its node, which is a group that nobody reads.
+
+use netpol_agent::flow_log::kernel::NflogError;
+use netpol_agent::node_lock::{GROUP, LockError, NodeLock};
+use netpol_tests::lab::{Netns, privileged};
+
+fn take(netns: &Netns) -> Result<NodeLock, LockError> {
+    netns.call(NodeLock::take).expect("a namespace")
+}
+
+#[test]
+fn each_network_namespace_has_one() {
+    if !privileged("each_network_namespace_has_one") {
+        return;
+    }
+    let [here, elsewhere] = ["here", "elsewhere"].map(|name| Netns::new(name).expect(name));
+    let held = take(&here).expect("it is free");
+    for _ in 0..2 {
+        match take(&here) {
+            Err(LockError::Held { holder }) => {
+                let (pid, _) = holder.process.expect("it can be seen");
+                assert_eq!(pid, std::process::id());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let other = take(&elsewhere).expect("it is another");
+    drop(held);
+    let again = take(&here).expect("it is free again");
+    drop((other, again));
+}
+
+/// This test runs itself once more as root without `CAP_NET_ADMIN`, which cannot have a lock that is free.
+#[test]
+fn it_takes_a_capability() {
+    const INSIDE: &str = "NETPOL_TEST_LOCK_WITHOUT_NET_ADMIN";
+    if !privileged("it_takes_a_capability") {
+        return;
+    }
+    if std::env::var_os(INSIDE).is_some() {
+        let netns = Netns::new("forbidden").expect("a namespace");
+        match take(&netns) {
+            Err(LockError::Unavailable(NflogError::NotPermitted { group: GROUP })) => return,
+            other => panic!("{other:?}"),
+        }
+    }
+    let this = std::env::current_exe().expect("a path");
+    let output = std::process::Command::new("setpriv")
+        .args(["--inh-caps=-net_admin", "--bounding-set=-net_admin"])
+        .arg(this)
+        .args(["--exact", "node_lock::it_takes_a_capability"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("setpriv runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
