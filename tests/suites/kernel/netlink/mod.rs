@@ -6,7 +6,7 @@ mod found;
 pub(crate) mod ground;
 mod large;
 mod privileges;
-mod raw;
+pub(crate) mod raw;
 mod refusals;
 mod restless;
 mod rows;
@@ -111,7 +111,7 @@ fn as_sets(netns: &Netns) -> Result<Vec<String>, LabError> {
 }
 
 /// What `nft` understands of the table: objects in order of their kinds and names, rules in their own order.
-fn as_json(netns: &Netns) -> Result<Vec<String>, LabError> {
+pub(crate) fn as_json(netns: &Netns) -> Result<Vec<String>, LabError> {
     let listing = netns.run(&["nft", "-j", "list", "ruleset"], "")?;
     let listing: Value = serde_json::from_str(&listing).unwrap_or_else(|error| panic!("{error}"));
     let mut objects: BTreeMap<String, Vec<String>> = BTreeMap::new();

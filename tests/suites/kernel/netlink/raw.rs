@@ -71,10 +71,22 @@ pub(super) fn commit(family: u8, table: &str, change: Change, is_there: bool) ->
             (12, 14)
         }
     };
-    let kind = u16::from_be_bytes([10, if is_there { delete } else { new }]);
+    let kind = if is_there { delete } else { new };
+    send(kind, family, &attributes)
+}
+
+/// Deletes the own table in the namespace of this thread.
+pub(crate) fn delete_table() -> io::Result<()> {
+    // NFT_MSG_DELTABLE, and NFPROTO_INET
+    send(2, 1, &attribute(1, b"netpol\0"))
+}
+
+/// Commits one message.
+fn send(kind: u8, family: u8, attributes: &[u8]) -> io::Result<()> {
+    let kind = u16::from_be_bytes([10, kind]);
     let mut batch = message(16, 1, 0, [0, 10], &[]);
     // NLM_F_REQUEST, NLM_F_ACK, and NLM_F_CREATE
-    batch.extend(message(kind, 0x405, family, [0, 0], &attributes));
+    batch.extend(message(kind, 0x405, family, [0, 0], attributes));
     batch.extend(message(17, 1, 0, [0, 10], &[]));
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
@@ -82,7 +94,7 @@ pub(super) fn commit(family: u8, table: &str, change: Change, is_there: bool) ->
     let (answer, _) = socket.recv_from_full()?;
     match answer[16..20] {
         [0, 0, 0, 0] => Ok(()),
-        ref code => Err(io::Error::other(format!("{change:?}: {code:?}"))),
+        ref code => Err(io::Error::other(format!("{code:?}"))),
     }
 }
 

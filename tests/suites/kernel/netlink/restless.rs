@@ -5,20 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use futures::channel::mpsc::unbounded;
-use netpol_agent::dataplane::{Found, NetlinkDataplane};
-use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
-use netpol_agent::flow_log::FlowLog;
-use netpol_agent::telemetry::Telemetry;
+use netpol_agent::dataplane::Found;
+use netpol_agent::enforce::RARE_INSPECTION;
 use netpol_tests::lab::Netns;
-use policy_compiler::model::{Name, NodeScope};
 use policy_compiler::ruleset::{Element, Ident, Ruleset, Transaction};
 
 use super::edits::table;
 use super::large::large;
 use super::raw::{Change, commit};
 use super::{Programmed, as_json};
-use crate::steady;
+use crate::enforced::Node;
 
 /// Between two commits.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -72,7 +68,9 @@ impl Restless {
             }
         };
         // A thread is in the namespace of the one that starts it.
-        let thread = netns.call(|| std::thread::spawn(work)).expect("a thread");
+        let thread = netns
+            .call(move || std::thread::spawn(work))
+            .expect("a thread");
         let restless = Self {
             is_over,
             commits,
@@ -158,6 +156,8 @@ fn is_read_and_repaired(row: &'static Row, name: Ident, wanted: &Ruleset, readin
         started.elapsed(),
         restless.commits()
     );
+    // `nft` would begin again and again.
+    drop(restless);
     assert_eq!(handle(&programmed.netns), before);
 }
 
@@ -209,48 +209,16 @@ fn a_repair_is_for_the_table_that_was_read() {
     assert_eq!(programmed.read(&wanted).expect("read"), Found::Same);
 }
 
-/// Enforces until it is ready.
-fn enforced(netns: &Netns) {
-    let dataplane = netns.call(NetlinkDataplane::open).expect("alive");
-    let telemetry = Telemetry::default();
-    let enforcement = Enforcement {
-        scope: NodeScope::Node(Name::parse("node-a").expect("a name")),
-        timing: Timing::default(),
-        inspection: RARE_INSPECTION,
-        telemetry: telemetry.clone(),
-        flow_log: FlowLog::off(),
-    };
-    let (updates, source) = unbounded();
-    steady::begin(&updates);
-    let ready = async move {
-        while telemetry.readiness().is_err() {
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let ended = runtime.block_on(enforce(
-        source,
-        dataplane.expect("a socket"),
-        futures::stream::pending(),
-        enforcement,
-        ready,
-    ));
-    ended.expect("stopped");
-}
-
 #[test]
 fn a_start_takes_the_table_over_all_the_same() {
     for row in &ROWS {
         let netns = Netns::new("start").expect("a namespace");
         other(&netns, row);
-        enforced(&netns);
+        let netns = Node::within(netns, None, RARE_INSPECTION).netns;
         let before = (handle(&netns), as_json(&netns).expect("a listing"));
         netns.nft("flush map inet netpol ingress4").expect("edited");
         let restless = Restless::start(&netns, row);
-        enforced(&netns);
+        let netns = Node::within(netns, None, RARE_INSPECTION).netns;
         drop(restless);
         let listing = as_json(&netns).expect("a listing").into_iter();
         let after = listing.filter(|line| !line.contains("\"comes\""));
