@@ -7,6 +7,8 @@
 
 pub mod cli;
 pub mod dataplane;
+#[cfg(test)]
+mod documents;
 pub mod enforce;
 pub mod flow_log;
 pub mod http;

@@ -11,8 +11,11 @@ mod flow_log;
 mod flows;
 mod form;
 mod input;
+mod listen;
 mod log;
 mod pod_name;
+#[cfg(test)]
+mod reference;
 mod summary;
 mod verify;
 
@@ -20,6 +23,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{FromArgMatches, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::dataplane::Process;
 use crate::manifests::printable;
@@ -161,6 +165,18 @@ fn print(output: &str) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Completes on SIGTERM or SIGINT, and says which.
+fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
 }
 
 /// Words for people that are not part of the output. What they quote may be of any shape.

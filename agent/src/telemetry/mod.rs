@@ -4,6 +4,8 @@ mod drops;
 mod gauge;
 mod health;
 mod metrics;
+#[cfg(test)]
+mod reference;
 mod table;
 
 use std::sync::Arc;
