@@ -23,7 +23,11 @@ pub(crate) fn hold(name: &str, generated: &str) {
         std::fs::write(path(name), text).expect("written");
         return;
     }
-    similar_asserts::assert_eq!(found, generated, "docs/{name} is out of date: `make goldens`");
+    similar_asserts::assert_eq!(
+        found,
+        generated,
+        "docs/{name} is out of date: `make goldens`"
+    );
 }
 
 /// A text as a cell of a table.
@@ -32,5 +36,7 @@ pub(crate) fn cell(text: &str) -> String {
 }
 
 fn path(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(name)
 }

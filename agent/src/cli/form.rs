@@ -60,7 +60,10 @@ impl Form {
         let mut command = command.mut_subcommands(|command| {
             let text = command.get_after_help().map(ToString::to_string);
             let text = complete(&command, text.unwrap_or_default());
-            command.after_help(self.words(&text, &names))
+            // What is called on nodes is called by its own name there.
+            let of_node = OF_NODES.contains(&command.get_name());
+            let form = if of_node { Self::Program } else { self };
+            command.after_help(form.words(&text, &names))
         });
         if self != Self::Program {
             command = command
@@ -95,8 +98,8 @@ fn complete(command: &Command, mut text: String) -> String {
         .get_arguments()
         .any(|argument| argument.get_id() == "kubeconfig");
     if reads_cluster && !text.contains("KUBECONFIG") {
-        text += "\n\nEnvironment: KUBECONFIG, the kubeconfig files; else ~/.kube/config is read; else, in a pod,\n\
-                 the cluster that it runs in, by its service account.";
+        text += "\n\nEnvironment: KUBECONFIG, the kubeconfig files; else ~/.kube/config is read;\n\
+                 else, in a pod, the cluster that it runs in, by its service account.";
     }
     if !text.contains("Exit codes:") {
         text += "\n\n";

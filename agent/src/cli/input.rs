@@ -15,7 +15,7 @@ use crate::source::{self, ClientError, ClusterConfig};
 /// Manifests, or else a cluster.
 #[derive(Debug, Args)]
 pub(super) struct Input {
-    /// Manifest file, or folder with *.yaml, *.yml and *.json files, or - for standard input; may be given several times
+    /// Manifest file, or folder with *.yaml, *.yml and *.json files, or - for standard input
     #[arg(short = 'f', long = "filename", value_name = "PATH", conflicts_with_all = ["kubeconfig", "context"])]
     filenames: Vec<PathBuf>,
 

@@ -54,7 +54,10 @@ fn commands(program: &Command) -> impl Iterator<Item = &Command> {
 }
 
 fn section(command: &Command) -> String {
-    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let about = command
+        .get_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let mut text = format!("### netpol {}\n\n{about}.\n", command.get_name());
     let mut headings: Vec<Option<&str>> = Vec::new();
     let described = |argument: &&Arg| {
@@ -68,7 +71,10 @@ fn section(command: &Command) -> String {
     headings.sort();
     for heading in headings {
         let title = heading.unwrap_or("option").to_lowercase();
-        let _ = write!(text, "\n| {title} | default | means |\n| --- | --- | --- |\n");
+        let _ = write!(
+            text,
+            "\n| {title} | default | means |\n| --- | --- | --- |\n"
+        );
         let arguments = command.get_arguments().filter(described);
         for argument in arguments.filter(|argument| argument.get_help_heading() == heading) {
             text += &row(argument);
@@ -78,7 +84,10 @@ fn section(command: &Command) -> String {
 }
 
 fn row(argument: &Arg) -> String {
-    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    let help = argument
+        .get_help()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let (mut help, mut default) = match help.split_once(" [default: ") {
         Some((before, rest)) => {
             let (default, after) = rest.split_once(']').unwrap_or((rest, ""));
@@ -95,8 +104,9 @@ fn row(argument: &Arg) -> String {
     if let Some(variable) = argument.get_env() {
         default = format!("`${}`", variable.display());
     }
-    if matches!(argument.get_action(), ArgAction::Append) {
-        help += ". Several times: one of them";
+    let is_option = !argument.is_positional();
+    if is_option && matches!(argument.get_action(), ArgAction::Append) {
+        help += " (repeatable)";
     }
     let values = argument.get_possible_values();
     let values: Vec<String> = values

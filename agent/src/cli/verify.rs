@@ -21,10 +21,13 @@ Examples:
   In another network namespace, against manifests:
     nsenter --net=/run/netns/lab netpol verify --node node-a -f lab/
 
-Exit codes: 0 the kernel holds what it should, 1 it does not, or that cannot be told. Nothing is changed; the agent
-undoes such differences by itself. Pods that change while the objects are read may show as differences: run it again.
-Manifests must tell the pods' uids (metadata.uid), as `kubectl get -o yaml` does, if the agent knows them.
-Needs root or CAP_NET_ADMIN.";
+Nothing is changed; the agent undoes such differences by itself. Pods that
+change while the objects are read may show as differences: run it again.
+Manifests must tell the pods' uids (metadata.uid), as `kubectl get -o yaml`
+does, if the agent knows them. Needs root or CAP_NET_ADMIN.
+
+Exit codes: 0 the kernel holds what it should, 1 it does not, or that cannot be
+told, 2 wrong usage.";
 
 /// Compare the rules in this node's kernel with what policies amount to, and print the differences
 #[derive(Debug, Args)]

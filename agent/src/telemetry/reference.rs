@@ -26,11 +26,15 @@ fn the_document_has_each_metric() {
     // Of these all values are known, since they are there from the start.
     let known = scraped(&Telemetry::default());
     let metrics = scraped(&busy());
-    let mut text = "| metric | type | unit | labels | is |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    let mut text =
+        "| metric | type | unit | labels | is |\n| --- | --- | --- | --- | --- |\n".to_owned();
     for (name, metric) in &metrics {
         let known = known.get(name).map(|known| &known.labels);
         let labels = metric.labels.keys().map(|label| {
-            let values = known.and_then(|known| known.get(label)).into_iter().flatten();
+            let values = known
+                .and_then(|known| known.get(label))
+                .into_iter()
+                .flatten();
             let values: Vec<&str> = values.map(String::as_str).collect();
             // What is scraped of the build changes with it.
             match &values[..] {
@@ -39,7 +43,14 @@ fn the_document_has_each_metric() {
             }
         });
         let labels: Vec<String> = labels.collect();
-        let row = [name, &metric.kind, &metric.unit, &labels.join("; "), &metric.help];
+        let name = format!("`{name}`");
+        let row = [
+            &name,
+            &metric.kind,
+            &metric.unit,
+            &labels.join("; "),
+            &metric.help,
+        ];
         text += &format!("| {} |\n", row.map(|text| cell(text)).join(" | "));
     }
     hold("metrics.md", &text);
@@ -129,12 +140,17 @@ fn scraped(telemetry: &Telemetry) -> BTreeMap<String, Metric> {
         let Some((name, labels)) = line.split_once('{') else {
             continue;
         };
-        let (Some(metric), Some((labels, _))) = (metrics.get_mut(name), labels.rsplit_once('}')) else {
+        let (Some(metric), Some((labels, _))) = (metrics.get_mut(name), labels.rsplit_once('}'))
+        else {
             continue;
         };
         for (label, value) in labels.split(',').filter_map(|pair| pair.split_once('=')) {
             let value = value.trim_matches('"').to_owned();
-            metric.labels.entry(label.to_owned()).or_default().insert(value);
+            metric
+                .labels
+                .entry(label.to_owned())
+                .or_default()
+                .insert(value);
         }
     }
     metrics

@@ -8,6 +8,7 @@ mod agents;
 mod enforcement;
 mod packets;
 mod peers;
+mod plugin;
 mod pods;
 mod probes;
 mod questions;
@@ -87,6 +88,7 @@ fn play(cni: Cni, proxy: Proxy) {
         workloads::SCENARIOS,
         replacements::SCENARIOS,
         agents::SCENARIOS,
+        plugin::SCENARIOS,
     ]
     .concat();
     let mut failures = String::new();
