@@ -51,7 +51,8 @@ fn the_document_has_each_metric() {
             &labels.join("; "),
             &metric.help,
         ];
-        text += &format!("| {} |\n", row.map(|text| cell(text)).join(" | "));
+        let row = row.map(|text| cell(text)).join(" | ");
+        text += &["| ", &row, " |\n"].concat();
     }
     hold("metrics.md", &text);
 }
