@@ -122,7 +122,8 @@ fn handle(netns: &Netns) -> String {
 fn is_read_and_repaired(row: &'static Row, name: Ident, wanted: &Ruleset, readings: u32) {
     let mut lost = wanted.clone();
     let set = lost.sets.get_mut(&name).expect("a set");
-    let gone = set.elements.pop_first().expect("an element");
+    let gone = *set.elements.first().expect("an element");
+    set.elements.remove(&gone);
     let Element::Address(gone) = gone else {
         panic!("{gone:?}");
     };
