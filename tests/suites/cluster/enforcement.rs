@@ -144,7 +144,7 @@ fn start_process(cluster: &Cluster, node: usize) -> Result<Agent, ClusterError> 
     Ok(agent)
 }
 
-fn await_rollout(cluster: &Cluster) -> Result<(), ClusterError> {
+pub(crate) fn await_rollout(cluster: &Cluster) -> Result<(), ClusterError> {
     let [namespace, name] = DAEMON_SET;
     cluster
         .kubectl(&["rollout", "status", namespace, name, "--timeout=120s"])

@@ -14,6 +14,7 @@ mod questions;
 mod replacements;
 mod stage;
 mod tool;
+mod uninstall;
 mod workloads;
 
 use std::fmt::Write as _;
@@ -87,6 +88,7 @@ fn play(cni: Cni, proxy: Proxy) {
         workloads::SCENARIOS,
         replacements::SCENARIOS,
         agents::SCENARIOS,
+        uninstall::SCENARIOS,
     ]
     .concat();
     let mut failures = String::new();
