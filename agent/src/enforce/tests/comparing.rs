@@ -67,6 +67,7 @@ async fn comparing_does_not_stand_in_the_way() {
         pass(60).await;
         // What cannot be read is left alone.
         bench.dataplane.fail_reading("no");
+        bench.dataplane.fail_reading("no again");
         pass(5_000).await;
         assert_eq!(bench.attempts(), 1);
         assert!(bench.telemetry.readiness().is_ok());
