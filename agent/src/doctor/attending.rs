@@ -1,19 +1,24 @@
 //! The agent's own looks at its node: at the start, and from time to time.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
+use super::plugged::Plugged;
 use super::{Finding, Level, count, examine, look};
 use crate::telemetry::Telemetry;
 
-/// How often the node is looked at: its bridge may come with the first pod.
+/// How often the node is looked at, whatever is told of its links.
 const OFTEN: Duration = Duration::from_secs(60);
 
 /// How often while enforcement is impossible, so that what was repaired is noticed soon.
 const WHILE_IMPOSSIBLE: Duration = Duration::from_secs(5);
+
+/// After a link was plugged in there are others.
+const TOGETHER: Duration = Duration::from_millis(500);
 
 /// For so many times as long as a look takes there is none after it.
 const REST: u32 = 99;
@@ -28,6 +33,8 @@ pub struct Attending {
     /// What was found last, by check and subject.
     known: BTreeMap<(&'static str, String), Level>,
     took: Duration,
+    /// Whether links come and go: a node's bridge comes with its first pod. `None` if nobody tells.
+    plugged: Option<Plugged>,
 }
 
 /// What is looked at once.
@@ -42,6 +49,7 @@ impl Attending {
             kernel: Vec::new(),
             known: BTreeMap::new(),
             took: Duration::ZERO,
+            plugged: listen(),
         };
         attending.look().await;
         attending
@@ -56,7 +64,23 @@ impl Attending {
             } else {
                 OFTEN
             };
-            sleep(pause.max(self.took * REST)).await;
+            let rest = self.took * REST;
+            let plugged = async {
+                match &mut self.plugged {
+                    Some(plugged) => plugged.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = sleep(pause.max(rest)) => {}
+                told = plugged => {
+                    if let Err(error) = told {
+                        unheard(&error);
+                        self.plugged = None;
+                    }
+                    sleep(TOGETHER.max(rest)).await;
+                }
+            }
             self.look().await;
         }
     }
@@ -109,6 +133,14 @@ impl Attending {
             }
         }
     }
+}
+
+fn listen() -> Option<Plugged> {
+    Plugged::open().inspect_err(unheard).ok()
+}
+
+fn unheard(error: &io::Error) {
+    warn!(%error, "links that come and go are noticed late: the kernel does not tell of them");
 }
 
 /// Why policies cannot be enforced here.

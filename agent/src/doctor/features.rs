@@ -29,14 +29,13 @@ pub struct Feature {
 /// All of them, the table that everything else is in first.
 pub fn features() -> Vec<Feature> {
     let v4 = Family::V4;
-    let set = || ident("doctor-set");
     let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     let last = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
-    let by_set = || Match::Address(Side::Source, AddressMatch::Set(v4, set()));
-    let filled = |key, element: Element, condition: Match| {
+    let by_set = |set| Match::Address(Side::Source, AddressMatch::Set(v4, ident(set)));
+    let filled = |set, key, element: Element, condition: Match| {
         vec![
-            Operation::AddSet(set(), key, Comment::new("doctor")),
-            Operation::AddElements(set(), std::iter::once(element).collect()),
+            Operation::AddSet(ident(set), key, Comment::new("doctor")),
+            Operation::AddElements(ident(set), std::iter::once(element).collect()),
             accept(condition),
         ]
     };
@@ -46,7 +45,7 @@ pub fn features() -> Vec<Feature> {
     };
     let log = Verdict::Log(point, DropLog::default());
     let counter = ident("doctor-counter");
-    let pair = Match::NamedPort(v4, Protocol::Tcp, set());
+    let pair = Match::NamedPort(v4, Protocol::Tcp, ident("doctor-pairs"));
     let pair_of = Element::AddressPort(address, 80);
     let hooks = [
         Hook::Forward(Direction::Egress),
@@ -66,17 +65,27 @@ pub fn features() -> Vec<Feature> {
         (
             "sets of addresses",
             "CONFIG_NF_TABLES, in old kernels CONFIG_NFT_HASH",
-            filled(SetKey::Address(v4), Element::Address(address), by_set()),
+            filled(
+                "doctor-addresses",
+                SetKey::Address(v4),
+                Element::Address(address),
+                by_set("doctor-addresses"),
+            ),
         ),
         (
             "sets of ranges",
             "CONFIG_NF_TABLES, in old kernels CONFIG_NFT_RBTREE",
-            filled(SetKey::Range(v4), Element::Range(address, last), by_set()),
+            filled(
+                "doctor-ranges",
+                SetKey::Range(v4),
+                Element::Range(address, last),
+                by_set("doctor-ranges"),
+            ),
         ),
         (
             "sets of address and port",
             "CONFIG_NF_TABLES",
-            filled(SetKey::AddressPort(v4), pair_of, pair),
+            filled("doctor-pairs", SetKey::AddressPort(v4), pair_of, pair),
         ),
         (
             "maps from addresses to chains",
@@ -98,8 +107,8 @@ pub fn features() -> Vec<Feature> {
             "jumps between chains",
             "CONFIG_NF_TABLES",
             vec![
-                Operation::AddChain(ident("doctor-target"), None),
-                rule(vec![], Verdict::Jump(ident("doctor-target"))),
+                Operation::AddChain(ident("doctor-other"), None),
+                rule(vec![], Verdict::Jump(ident("doctor-other"))),
             ],
         ),
         (
@@ -165,6 +174,15 @@ fn attempt(operations: Vec<Operation>) -> Transaction {
 
 /// Tries all of them. Nothing is committed.
 pub(super) async fn examine(dataplane: &NetlinkDataplane) -> Vec<Finding> {
+    // To give up a batch takes the kernel longer than to look at it, so one is for all unless it is refused.
+    let operations = features().into_iter().flat_map(|feature| {
+        let operations = feature.attempt.operations();
+        operations.to_vec()
+    });
+    let together = Transaction::new(operations.collect());
+    if dataplane.try_out(&together).await.is_ok() {
+        return judge(&[]);
+    }
     let mut refusals = Vec::new();
     for feature in features() {
         if let Err(error) = dataplane.try_out(&feature.attempt).await {

@@ -20,6 +20,7 @@ mod features;
 mod finding;
 mod forwarding;
 mod links;
+mod plugged;
 mod rights;
 mod ruleset;
 mod settings;
