@@ -160,7 +160,7 @@ fn bridge(link: &Link, ports: usize, settings: Bridged) -> Finding {
         "on the node: {load}`sysctl -w net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1`, and \
          keep that in /etc/modules-load.d and /etc/sysctl.d"
     );
-    Finding::new(level, CHECK, found, Some(advice)).about(name)
+    Finding::new(level, CHECK, found, Some(&advice)).about(name)
 }
 
 /// Open vSwitch never asks netfilter between two of its ports.
@@ -175,7 +175,7 @@ fn switch(link: &Link, ports: usize) -> Finding {
     } else {
         Level::Warning
     };
-    Finding::new(level, CHECK, found, Some(advice.to_owned())).about(name)
+    Finding::new(level, CHECK, found, Some(advice)).about(name)
 }
 
 /// Names that engines give to bridges for other things than pods.

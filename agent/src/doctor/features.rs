@@ -26,27 +26,33 @@ pub struct Feature {
     pub attempt: Transaction,
 }
 
+/// What there is to know of a feature that rules cannot do without.
+type Needed = (&'static str, &'static str, Vec<Operation>);
+
 /// All of them, the table that everything else is in first.
 pub fn features() -> Vec<Feature> {
-    let v4 = Family::V4;
-    let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-    let last = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
-    let by_set = |set| Match::Address(Side::Source, AddressMatch::Set(v4, ident(set)));
-    let filled = |set, key, element: Element, condition: Match| {
-        vec![
-            Operation::AddSet(ident(set), key, Comment::new("doctor")),
-            Operation::AddElements(ident(set), std::iter::once(element).collect()),
-            accept(condition),
-        ]
-    };
+    let needed = [hooks()].into_iter().chain(sets()).chain(statements());
+    let needed = needed.map(|(what, options, operations)| Feature {
+        what,
+        options,
+        is_needed: true,
+        attempt: attempt(operations),
+    });
     let point = DropPoint {
         direction: Direction::Ingress,
         of: DropOf::Contested,
     };
     let log = Verdict::Log(point, DropLog::default());
-    let counter = ident("doctor-counter");
-    let pair = Match::NamedPort(v4, Protocol::Tcp, ident("doctor-pairs"));
-    let pair_of = Element::AddressPort(address, 80);
+    let logging = Feature {
+        what: "the log of dropped packets (limit, log group)",
+        options: "CONFIG_NFT_LIMIT, CONFIG_NFT_LOG, CONFIG_NETFILTER_NETLINK_LOG",
+        is_needed: false,
+        attempt: attempt(vec![rule(vec![], log)]),
+    };
+    needed.chain([logging]).collect()
+}
+
+fn hooks() -> Needed {
     let hooks = [
         Hook::Forward(Direction::Egress),
         Hook::Input,
@@ -56,61 +62,71 @@ pub fn features() -> Vec<Feature> {
         let name = Ident::fixed(&format!("doctor-{}", hook.name()));
         Operation::AddChain(name, Some(hook))
     });
-    let needed = [
-        (
-            "tables for both families, with chains on forward, input and output",
-            "CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET",
-            bases.collect(),
-        ),
+    (
+        "tables for both families, with chains on forward, input and output",
+        "CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET",
+        bases.collect(),
+    )
+}
+
+const V4: Family = Family::V4;
+/// Of a range for documentation.
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+fn sets() -> [Needed; 4] {
+    let of_addresses = |set| Match::Address(Side::Source, AddressMatch::Set(V4, ident(set)));
+    let filled = |name, key, element: Element, condition: Match| {
+        vec![
+            Operation::AddSet(ident(name), key, Comment::new("doctor")),
+            Operation::AddElements(ident(name), std::iter::once(element).collect()),
+            accept(condition),
+        ]
+    };
+    let last = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
+    let (hashed, ranges, pairs) = ("doctor-addresses", "doctor-ranges", "doctor-pairs");
+    let address = Element::Address(ADDRESS);
+    let range = Element::Range(ADDRESS, last);
+    let pair = Element::AddressPort(ADDRESS, 80);
+    let by_pair = Match::NamedPort(V4, Protocol::Tcp, ident(pairs));
+    let (map, target) = (ident("doctor-map"), ident("doctor-target"));
+    let mapped = vec![
+        Operation::AddMap(map.clone(), V4),
+        Operation::AddChain(target.clone(), None),
+        Operation::AddMapElements(map.clone(), vec![(ADDRESS, target)]),
+        rule(vec![], Verdict::AddressMap(V4, Side::Source, map)),
+    ];
+    [
         (
             "sets of addresses",
             "CONFIG_NF_TABLES, in old kernels CONFIG_NFT_HASH",
-            filled(
-                "doctor-addresses",
-                SetKey::Address(v4),
-                Element::Address(address),
-                by_set("doctor-addresses"),
-            ),
+            filled(hashed, SetKey::Address(V4), address, of_addresses(hashed)),
         ),
         (
             "sets of ranges",
             "CONFIG_NF_TABLES, in old kernels CONFIG_NFT_RBTREE",
-            filled(
-                "doctor-ranges",
-                SetKey::Range(v4),
-                Element::Range(address, last),
-                by_set("doctor-ranges"),
-            ),
+            filled(ranges, SetKey::Range(V4), range, of_addresses(ranges)),
         ),
         (
             "sets of address and port",
             "CONFIG_NF_TABLES",
-            filled("doctor-pairs", SetKey::AddressPort(v4), pair_of, pair),
+            filled(pairs, SetKey::AddressPort(V4), pair, by_pair),
         ),
-        (
-            "maps from addresses to chains",
-            "CONFIG_NF_TABLES",
-            vec![
-                Operation::AddMap(ident("doctor-map"), v4),
-                Operation::AddChain(ident("doctor-target"), None),
-                Operation::AddMapElements(
-                    ident("doctor-map"),
-                    vec![(address, ident("doctor-target"))],
-                ),
-                rule(
-                    vec![],
-                    Verdict::AddressMap(v4, Side::Source, ident("doctor-map")),
-                ),
-            ],
-        ),
-        (
-            "jumps between chains",
-            "CONFIG_NF_TABLES",
-            vec![
-                Operation::AddChain(ident("doctor-other"), None),
-                rule(vec![], Verdict::Jump(ident("doctor-other"))),
-            ],
-        ),
+        ("maps from addresses to chains", "CONFIG_NF_TABLES", mapped),
+    ]
+}
+
+fn statements() -> [Needed; 5] {
+    let (other, counter) = (ident("doctor-other"), ident("doctor-counter"));
+    let jump = vec![
+        Operation::AddChain(other.clone(), None),
+        rule(vec![], Verdict::Jump(other)),
+    ];
+    let drops = vec![
+        Operation::AddCounter(counter.clone()),
+        rule(vec![], Verdict::CountAndDrop(counter)),
+    ];
+    [
+        ("jumps between chains", "CONFIG_NF_TABLES", jump),
         (
             "connection tracking (ct state)",
             "CONFIG_NFT_CT, CONFIG_NF_CONNTRACK",
@@ -129,27 +145,9 @@ pub fn features() -> Vec<Feature> {
         (
             "named counters",
             "CONFIG_NFT_COUNTER, CONFIG_NFT_OBJREF",
-            vec![
-                Operation::AddCounter(counter.clone()),
-                rule(vec![], Verdict::CountAndDrop(counter)),
-            ],
+            drops,
         ),
-    ];
-    let logging = Feature {
-        what: "the log of dropped packets (limit, log group)",
-        options: "CONFIG_NFT_LIMIT, CONFIG_NFT_LOG, CONFIG_NETFILTER_NETLINK_LOG",
-        is_needed: false,
-        attempt: attempt(vec![rule(vec![], log)]),
-    };
-    let needed = needed
-        .into_iter()
-        .map(|(what, options, operations)| Feature {
-            what,
-            options,
-            is_needed: true,
-            attempt: attempt(operations),
-        });
-    needed.chain([logging]).collect()
+    ]
 }
 
 fn ident(name: &str) -> Ident {

@@ -61,7 +61,7 @@ impl Finding {
         found: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self::new(Level::Warning, check, found, Some(advice.into()))
+        Self::new(Level::Warning, check, found, Some(&advice.into()))
     }
 
     /// Something does not work.
@@ -70,21 +70,21 @@ impl Finding {
         found: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self::new(Level::Error, check, found, Some(advice.into()))
+        Self::new(Level::Error, check, found, Some(&advice.into()))
     }
 
     pub(super) fn new(
         level: Level,
         check: &'static str,
         found: impl Into<String>,
-        advice: Option<String>,
+        advice: Option<&str>,
     ) -> Self {
         Self {
             level,
             check,
             subject: String::new(),
             found: printable(&found.into()),
-            advice: advice.as_deref().map(printable),
+            advice: advice.map(printable),
         }
     }
 

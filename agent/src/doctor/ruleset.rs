@@ -1,6 +1,6 @@
 //! What others have in nftables: names of tables, chains and flowtables, and rules that keep packets from being tracked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 
 use super::engines::Engine;
@@ -77,7 +77,7 @@ fn untracking(channel: &mut Channel, early: Vec<Place>) -> io::Result<BTreeSet<S
     let mut seen: BTreeSet<Place> = early.iter().cloned().collect();
     let mut waiting = early;
     while let Some((family, table, chain)) = waiting.pop() {
-        let mut jumps = BTreeMap::new();
+        let mut jumps = BTreeSet::new();
         let (mut is_untracking, mut count) = (false, 0);
         let header = Header {
             family,
@@ -97,7 +97,7 @@ fn untracking(channel: &mut Channel, early: Vec<Place>) -> io::Result<BTreeSet<S
                 match looked {
                     Looked::Untracks => is_untracking = true,
                     Looked::LeadsTo(chain) if count <= RULES => {
-                        jumps.insert(chain.to_owned(), ());
+                        jumps.insert(chain.to_owned());
                     }
                     Looked::LeadsTo(_) => {}
                 }
@@ -112,7 +112,7 @@ fn untracking(channel: &mut Channel, early: Vec<Place>) -> io::Result<BTreeSet<S
         if is_untracking {
             found.insert(printable(&format!("{table}/{chain}")));
         }
-        for (chain, ()) in jumps {
+        for chain in jumps {
             let place = (family, table.clone(), chain);
             if seen.len() < CHAINS && seen.insert(place.clone()) {
                 waiting.push(place);

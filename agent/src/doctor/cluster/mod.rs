@@ -1,5 +1,7 @@
 //! What an agent needs of the cluster: rights, a clock that agrees, and the node's name.
 
+mod judge;
+
 use std::time::Duration;
 
 use axum::http::{Request, header};
@@ -15,15 +17,11 @@ use policy_compiler::model::Name;
 use tokio::time::timeout;
 
 use super::Finding;
-use crate::source::ClientError;
 
 const CHECK: &str = "cluster";
 
 /// How long the API server may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Seconds that clocks may differ by.
-const AGREEMENT: i64 = 30;
 
 /// Pods that are asked for to learn the names of nodes.
 const SAMPLE: u32 = 50;
@@ -35,27 +33,6 @@ pub struct ClusterQuestions {
     pub node: Option<Name>,
     /// Whether Events are to be written.
     pub writes_events: bool,
-}
-
-impl Finding {
-    /// No cluster was named.
-    #[must_use]
-    pub fn no_cluster() -> Self {
-        Self::ok(
-            CHECK,
-            "no cluster was asked: this is no pod of one; --kubeconfig names one",
-        )
-    }
-
-    /// The settings for the cluster are of no use.
-    #[must_use]
-    pub fn unusable_cluster(error: &ClientError) -> Self {
-        Self::error(
-            CHECK,
-            error.to_string(),
-            "give the agent's own --kubeconfig, or --no-cluster",
-        )
-    }
 }
 
 /// A right that the agent needs.
@@ -79,7 +56,7 @@ const RIGHTS_OF_EVENTS: [Right; 2] = [
 pub async fn examine_cluster(client: &Client, questions: &ClusterQuestions) -> Vec<Finding> {
     let mut findings = Vec::new();
     match in_time(clock(client)).await {
-        Ok(difference) => findings.push(judge_clock(difference)),
+        Ok(difference) => findings.push(judge::clock(difference)),
         Err(error) => {
             let found = format!("the API server cannot be asked: {error}");
             let advice = "an agent here learns of no policy, and writes no rules; see to its address, certificates and \
@@ -106,10 +83,10 @@ pub async fn examine_cluster(client: &Client, questions: &ClusterQuestions) -> V
             }
         }
     }
-    findings.extend(judge_rights(&denied));
+    findings.extend(judge::rights(&denied));
     if let Some(node) = &questions.node {
         match in_time(nodes(client, node)).await {
-            Ok(found) => findings.push(judge_node(node, &found)),
+            Ok(found) => findings.push(judge::node(node, &found)),
             // That it may not list pods is said already.
             Err(_) if !denied.is_empty() => {}
             Err(error) => {
@@ -155,26 +132,6 @@ fn parsed(date: &str) -> Option<Timestamp> {
     Some(date.timestamp())
 }
 
-fn judge_clock(difference: Option<SignedDuration>) -> Finding {
-    let Some(seconds) = difference.map(|difference| difference.as_secs()) else {
-        return Finding::ok(CHECK, "the API server answers, and does not tell the time");
-    };
-    if seconds.abs() <= AGREEMENT {
-        return Finding::ok(CHECK, "the API server answers, and its clock agrees");
-    }
-    let direction = if seconds > 0 { "ahead of" } else { "behind" };
-    Finding::warning(
-        CHECK,
-        format!(
-            "this node's clock is {} s {direction} the API server's: certificates may pass for invalid, and the flow \
-             log's time stamps are off",
-            seconds.abs()
-        ),
-        "set the clock by NTP on both",
-    )
-    .about("clock")
-}
-
 async fn may(client: &Client, (group, resource, verb): Right) -> Result<bool, Error> {
     let attributes = ResourceAttributes {
         group: Some(group.to_owned()),
@@ -194,33 +151,6 @@ async fn may(client: &Client, (group, resource, verb): Right) -> Result<bool, Er
     Ok(answer.status.is_some_and(|status| status.allowed))
 }
 
-fn judge_rights(denied: &[Right]) -> Vec<Finding> {
-    if denied.is_empty() {
-        return vec![Finding::ok(
-            CHECK,
-            "this identity has the rights that the agent needs",
-        )];
-    }
-    let told = |(group, resource, verb): &Right| {
-        let subject = format!("{verb} {resource}");
-        if RIGHTS_OF_EVENTS.contains(&(group, resource, verb)) {
-            let found =
-                format!("this identity may not {verb} events: --kubernetes-events writes none");
-            let advice = "apply deploy/rbac-events.yaml, or bind a ClusterRole with create and patch on events of \
-                events.k8s.io";
-            return Finding::warning(CHECK, found, advice).about(&subject);
-        }
-        let found = format!(
-            "this identity may not {verb} {resource} in all namespaces: an agent never learns all it must know, and \
-             writes no rules"
-        );
-        let advice = "apply deploy/rbac.yaml, or bind a ClusterRole with list and watch on pods, namespaces and \
-            networkpolicies; or is this the wrong kubeconfig?";
-        Finding::error(CHECK, found, advice).about(&subject)
-    };
-    denied.iter().map(told).collect()
-}
-
 /// The nodes of some pods: that of this name alone if it has any.
 async fn nodes(client: &Client, node: &Name) -> Result<Vec<String>, Error> {
     let pods: Api<Pod> = Api::all(client.clone());
@@ -236,74 +166,14 @@ async fn nodes(client: &Client, node: &Name) -> Result<Vec<String>, Error> {
     Ok(nodes)
 }
 
-fn judge_node(node: &Name, nodes: &[String]) -> Finding {
-    let is_it = |name: &String| name == node.as_str();
-    match nodes {
-        nodes if nodes.iter().any(is_it) => {
-            Finding::ok(CHECK, format!("pods run on node {node}"))
-        }
-        [] => Finding::ok(CHECK, "no pod runs on any node yet"),
-        [other, ..] => Finding::warning(
-            CHECK,
-            format!(
-                "no pod runs on node {node}; others run on {other}. Until one does, an agent of that name writes no rules"
-            ),
-            "see that --node-name or NODE_NAME is the node's name as in spec.nodeName of its pods (`kubectl get nodes`)",
-        )
-        .about("node"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
     use super::*;
 
     #[test]
-    fn clocks_may_differ_a_little() {
-        let level = |seconds: Option<i64>| judge_clock(seconds.map(SignedDuration::from_secs));
-        for (seconds, expected, words) in [
-            (None, Level::Ok, "does not tell"),
-            (Some(0), Level::Ok, "agrees"),
-            (Some(-30), Level::Ok, "agrees"),
-            (Some(31), Level::Warning, "31 s ahead of"),
-            (Some(-3600), Level::Warning, "3600 s behind"),
-        ] {
-            let finding = level(seconds);
-            assert_eq!(finding.level, expected, "{finding}");
-            assert!(finding.found.contains(words), "{finding}");
-        }
+    fn the_header_tells_the_time() {
         let date = parsed("Sat, 21 Nov 2026 16:45:40 GMT").expect("a date");
         assert_eq!(date.as_second(), 1_795_279_540);
         assert_eq!(parsed("yesterday"), None);
-    }
-
-    #[test]
-    fn what_is_denied_is_named() {
-        assert_eq!(judge_rights(&[])[0].level, Level::Ok);
-        let findings = judge_rights(&[RIGHTS[5], RIGHTS_OF_EVENTS[0]]);
-        let [policies, events] = findings.as_slice() else {
-            panic!("{findings:?}")
-        };
-        assert_eq!(policies.level, Level::Error);
-        assert!(
-            policies.found.contains("watch networkpolicies"),
-            "{policies}"
-        );
-        assert_eq!(events.level, Level::Warning);
-        assert!(events.to_string().contains("rbac-events"), "{events}");
-    }
-
-    #[test]
-    fn a_node_without_pods_may_be_mistyped() {
-        let node = Name::parse("node-a").expect("a name");
-        for (nodes, level) in [
-            (&["node-a"][..], Level::Ok),
-            (&[], Level::Ok),
-            (&["node-b"], Level::Warning),
-        ] {
-            let nodes: Vec<String> = nodes.iter().map(|&name| name.to_owned()).collect();
-            assert_eq!(judge_node(&node, &nodes).level, level, "{nodes:?}");
-        }
     }
 }
