@@ -3,13 +3,19 @@
 SHELL := /bin/bash
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help build demo test bench check fmt goldens install
+.PHONY: help build image demo cluster cluster-down test bench check fmt goldens install install-image
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 install:
 	@tests/install.sh
+
+install-image:
+	@deploy/image/install.sh $(ARCH)
+
+image: install-image ## the container image for amd64 and arm64, as an OCI archive (no container engine needed; ARCH=amd64 for one)
+	@deploy/image/build.sh $(ARCH)
 
 build: ## the netpol binary, target/release/netpol
 	cargo build --release --locked -p netpol-agent
@@ -18,10 +24,23 @@ demo: install ## two nodes and some pods as network namespaces: who reaches whom
 	@cargo build --quiet --locked -p netpol-agent -p netpol-tests --bins
 	@target/debug/demo
 
-test: install ## every test: real packets, a real API server (root; minutes)
+CNI ?= bridge
+PROXY ?= nftables
+cluster: install ## a real Kubernetes cluster of two nodes, in namespaces of this machine; CNI=bridge|ptp PROXY=nftables|iptables (root)
+	@cargo build --quiet --locked -p netpol-tests --bin cluster
+	@target/debug/cluster up --cni $(CNI) --proxy $(PROXY)
+
+cluster-down: ## ends it and removes every trace
+	@cargo build --quiet --locked -p netpol-tests --bin cluster
+	@target/debug/cluster down
+
+HOST_ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
+test: ARCH = $(HOST_ARCH)
+test: install install-image ## every test: real packets, a real API server, real clusters with the agent's own image (root; minutes)
 	cargo build --locked -p netpol-agent --bins
-	@tests/control-plane/build.sh >/dev/null
-	cargo test --locked --workspace
+	@tests/control-plane/build.sh cluster >/dev/null
+	@tests/control-plane/build.sh helm >/dev/null
+	NETPOL_IMAGE=$$(deploy/image/build.sh $(ARCH)) && export NETPOL_IMAGE && cargo test --locked --workspace
 
 bench: ## what compiling costs and how it grows; what a logged drop costs, and how many a second the kernel hands on; what programming the kernel costs; what the agent costs at its design size (root)
 	cargo bench --quiet --locked -p policy-compiler --bench compile
@@ -37,5 +56,5 @@ check: ## formatting, lints, documentation, licences and sources of dependencies
 	@cargo deny --version 2>/dev/null | grep -q ' $(CARGO_DENY_VERSION)$$' || cargo install --quiet --locked cargo-deny@$(CARGO_DENY_VERSION)
 	cargo deny --locked check bans licenses sources
 
-goldens: ## rewrites fixtures/*/expected.nft from the compiler; read the difference before you commit it
-	NETPOL_UPDATE_GOLDENS=1 cargo test --locked -p netpol-tests --test goldens
+goldens: ## rewrites what is made from the code: fixtures/*/expected.nft, deploy/netpol.yaml; read the difference before you commit it
+	NETPOL_UPDATE_GOLDENS=1 cargo test --locked -p netpol-tests --test goldens --test deploy

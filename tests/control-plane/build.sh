@@ -3,7 +3,8 @@
 # $NETPOL_TEST_CACHE, else in netpol/ in $XDG_CACHE_HOME, else in ~/.cache. Minutes the first time; then stamps say it
 # is done. Needs the Go toolchain and a Go module proxy, nothing else.
 #   build.sh            kube-apiserver and etcd
-#   build.sh cluster    these, and what a cluster of nodes needs beside them, kubectl and agnhost included
+#   build.sh helm       helm alone
+#   build.sh cluster    the first two, and what a cluster of nodes needs beside them, kubectl and agnhost included
 set -euo pipefail
 out="${NETPOL_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/netpol}/control-plane"
 here=$(cd "$(dirname "$0")" && pwd)
@@ -35,6 +36,11 @@ build() {
   done
 }
 
+if [ "${1:-}" = helm ]; then
+  build helm '-s -w' helm.sh/helm/v4/cmd/helm
+  printf '%s\n' "$out"
+  exit
+fi
 build . "$kubernetes" k8s.io/kubernetes/cmd/kube-apiserver
 build . '-s -w' go.etcd.io/etcd/server/v3
 if [ "${1:-}" = cluster ]; then

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod control_plane;
 pub mod fixture;
+pub mod helm;
 pub mod interpreter;
 pub mod kernel_model;
 pub mod kubernetes;

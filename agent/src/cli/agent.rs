@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 use super::flow_log::FlowLogArguments;
-use super::{Failure, chosen, duration, log};
+use super::{Failure, chosen, duration, listen, log, stop_signal};
 use crate::dataplane::{Disturbance, NetlinkDataplane, NftProcess, NodeDataplane};
 use crate::doctor::Attending;
 use crate::enforce::{Enforcement, FREQUENT_INSPECTION, RARE_INSPECTION, Timing, enforce};
@@ -73,7 +73,7 @@ pub(super) struct Agent {
     manifests: Option<PathBuf>,
 
     /// Address and port for /metrics, /healthz and /readyz
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9808")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9808", value_parser = listen::parse)]
     listen: SocketAddr,
 
     /// A change after a quiet time is written at once; of many in a row, when nothing has changed for this long…
@@ -257,16 +257,4 @@ fn tell_stop(signal: &'static str) {
 fn survive_hang_up() -> Result<(), Failure> {
     signal(SignalKind::hangup()).map(drop)?;
     Ok(())
-}
-
-/// Completes on SIGTERM or SIGINT, and says which.
-fn stop_signal() -> Result<impl Future<Output = &'static str>, Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
-    })
 }

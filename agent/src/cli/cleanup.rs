@@ -3,7 +3,7 @@
 use clap::Args;
 use policy_compiler::ruleset::{Operation, TABLE, Transaction};
 
-use super::Failure;
+use super::{Failure, remark, stop_signal};
 use crate::dataplane::{Dataplane, NetlinkDataplane};
 use crate::node_lock::{LockError, NodeLock};
 
@@ -12,7 +12,11 @@ use crate::node_lock::{LockError, NodeLock};
 #[command(after_help = "\
 Stop the agent first: nothing is removed while one runs, which would write its rules anew at once.
 Doing it again does no harm. Needs root or CAP_NET_ADMIN.")]
-pub(super) struct Cleanup {}
+pub(super) struct Cleanup {
+    /// Then wait for SIGTERM, and let no agent start meanwhile: for pods that uninstall
+    #[arg(long)]
+    stay: bool,
+}
 
 impl Cleanup {
     pub(super) async fn run(self) -> Result<String, Failure> {
@@ -25,7 +29,14 @@ impl Cleanup {
             }
             lock => lock.ok(),
         };
-        remove(&mut NetlinkDataplane::open()?).await
+        let stop = stop_signal()?;
+        let done = remove(&mut NetlinkDataplane::open()?).await?;
+        if !self.stay {
+            return Ok(done);
+        }
+        remark(done.trim_end());
+        stop.await;
+        Ok(String::new())
     }
 }
 

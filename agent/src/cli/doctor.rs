@@ -18,9 +18,9 @@ Examples:
   With the rights and the clock of the cluster, as the agent would use it:
     netpol doctor --node-name node-a --kubeconfig /etc/netpol/kubeconfig
   In the agent's pod:
-    kubectl -n kube-system exec ds/netpol -- netpol doctor
+    kubectl -n kube-system exec POD -- netpol doctor
   As a privileged init container, for pods on a bridge:
-    netpol doctor --enable-bridge-netfilter
+    netpol doctor --enable-bridge-netfilter --no-cluster --exit-zero
   Only what needs to be done:
     netpol doctor -o json | jq -r '.findings[] | select(.level != \"ok\") | .advice'
 
@@ -28,7 +28,7 @@ One line is printed for each finding: ok, warning or error, what was found, and
 what to do about it. An error means that no policy is enforced, or that packets
 pass which nobody judges. Nothing is changed, but by --enable-bridge-netfilter.
 
-Exit codes: 0 no errors, 1 errors, 2 wrong usage.
+Exit codes: 0 no errors, or --exit-zero; 1 errors; 2 wrong usage.
 Needs root or CAP_NET_ADMIN, in the node's own network namespace.";
 
 /// Say whether policies can be enforced on this node, and what to do if not
@@ -60,6 +60,10 @@ pub(super) struct Doctor {
     #[arg(long)]
     enable_bridge_netfilter: bool,
 
+    /// End with 0 also where there are errors, so that an agent behind an init container starts all the same
+    #[arg(long)]
+    exit_zero: bool,
+
     /// How findings are printed
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     output: Format,
@@ -85,6 +89,7 @@ impl Doctor {
         };
         match count(&findings, Level::Error) {
             0 => Ok(output),
+            _ if self.exit_zero => Ok(output),
             _ => Err(Failure::Found(output)),
         }
     }

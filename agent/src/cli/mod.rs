@@ -11,6 +11,7 @@ mod explain;
 mod flow_log;
 mod flows;
 mod input;
+mod listen;
 mod log;
 mod summary;
 mod verify;
@@ -19,6 +20,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::dataplane::Process;
 use crate::manifests::printable;
@@ -148,6 +150,18 @@ fn print(output: &str) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Completes on SIGTERM or SIGINT, and says which.
+fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
 }
 
 /// Words for people that are not part of the output. What they quote may be of any shape.

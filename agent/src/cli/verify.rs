@@ -1,5 +1,7 @@
 //! `netpol verify`
 
+use std::sync::Arc;
+
 use clap::Args;
 use policy_compiler::compile::compile_with;
 use policy_compiler::model::{Name, NodeScope};
@@ -51,11 +53,11 @@ impl Verify {
         let scope = self.node.map_or(NodeScope::AllNodes, NodeScope::Node);
         let log = (!self.no_flow_log).then(|| self.log.drop_log());
         let wanted = compile_with(&manifests.snapshot, &scope, log.as_ref());
-        verify(&mut dataplane, &wanted).await
+        verify(&mut dataplane, Arc::new(wanted)).await
     }
 }
 
-async fn verify(dataplane: &mut impl Dataplane, wanted: &Ruleset) -> Result<String, Failure> {
+async fn verify(dataplane: &mut impl Dataplane, wanted: Arc<Ruleset>) -> Result<String, Failure> {
     match dataplane.read(wanted).await.map_err(unreadable)? {
         Found::Same => Ok(format!("table inet {TABLE} is as it should be\n")),
         Found::Nothing => Err(Failure::Found(format!(
@@ -90,7 +92,7 @@ mod tests {
     use policy_compiler::ruleset::Transaction;
 
     async fn said(memory: &mut Memory) -> Result<String, String> {
-        let outcome = verify(memory, &Ruleset::default()).await;
+        let outcome = verify(memory, Arc::default()).await;
         outcome.map_err(|failure| match failure {
             Failure::Found(text) => text,
             other => format!("{other:?}"),

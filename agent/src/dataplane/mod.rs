@@ -7,6 +7,7 @@ mod nft;
 mod node;
 
 use std::future::{Future, ready};
+use std::sync::Arc;
 
 use nix::libc;
 use policy_compiler::ruleset::{Ruleset, Transaction};
@@ -30,11 +31,14 @@ pub trait Dataplane {
 
     /// Compares what the table holds with what it should hold. Where that cannot be done, any table differs and is to be
     /// replaced.
-    fn read(&mut self, wanted: &Ruleset) -> impl Future<Output = Result<Found, DataplaneError>> {
-        async {
+    fn read(
+        &mut self,
+        wanted: Arc<Ruleset>,
+    ) -> impl Future<Output = Result<Found, DataplaneError>> {
+        async move {
             Ok(if self.has_table().await? {
                 Found::Differs {
-                    repair: Transaction::replace(wanted),
+                    repair: Transaction::replace(&wanted),
                     differences: vec!["what the table holds is not known".to_owned()],
                 }
             } else {
@@ -43,7 +47,22 @@ pub trait Dataplane {
         }
     }
 
-    /// Whether nobody else can have changed the table since it was last committed as a whole. Most dataplanes cannot know.
+    /// Whether [`read`](Self::read) compares, so that it may be done without need.
+    fn compares(&self) -> bool {
+        false
+    }
+
+    /// Commits what the last reading found to be needed, but for a replacement of the table. Where it can be told that
+    /// another program has changed the table since, it fails and is [overtaken](DataplaneError::is_overtaken).
+    fn repair(
+        &mut self,
+        transaction: &Transaction,
+    ) -> impl Future<Output = Result<(), DataplaneError>> {
+        self.commit(transaction)
+    }
+
+    /// Whether nobody else can have changed the table since it was last committed as a whole, or
+    /// read and found to be right. Most dataplanes cannot know.
     fn is_as_left(&mut self) -> impl Future<Output = Result<bool, DataplaneError>> {
         ready(Ok(false))
     }
@@ -84,6 +103,12 @@ impl DataplaneError {
             Self::Netlink(error) => netlink(error),
             error => matches!(error, Self::Refused { .. }),
         }
+    }
+
+    /// Whether another program has changed the table since it was read, so that it must be read again.
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Netlink(NetlinkError::Overtaken))
     }
 
     /// Whether something does not exist that was to be deleted or referred to.

@@ -1,5 +1,7 @@
 //! The node's kernel, by either way there is to it.
 
+use std::sync::Arc;
+
 use futures::stream::{BoxStream, StreamExt, unfold};
 use policy_compiler::ruleset::{Ruleset, Transaction};
 
@@ -64,7 +66,21 @@ impl Dataplane for NodeDataplane {
         }
     }
 
-    async fn read(&mut self, wanted: &Ruleset) -> Result<Found, DataplaneError> {
+    fn compares(&self) -> bool {
+        match self {
+            Self::Netlink(netlink) => netlink.compares(),
+            Self::Nft(nft) => nft.compares(),
+        }
+    }
+
+    async fn repair(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+        match self {
+            Self::Netlink(netlink) => netlink.repair(transaction).await,
+            Self::Nft(nft) => nft.repair(transaction).await,
+        }
+    }
+
+    async fn read(&mut self, wanted: Arc<Ruleset>) -> Result<Found, DataplaneError> {
         match self {
             Self::Netlink(netlink) => netlink.read(wanted).await,
             Self::Nft(nft) => nft.read(wanted).await,

@@ -1,5 +1,7 @@
 //! What is to be written, and when.
 
+use std::sync::Arc;
+
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::NodeScope;
 use tokio::time::Instant;
@@ -25,6 +27,9 @@ pub(super) struct Enforcer {
     progress: Progress,
     /// What is in the kernel is not known: it is from another run, or a change to it was refused, or it has gone.
     replace: bool,
+    /// The table is to be compared without need, or is being so.
+    must_compare: bool,
+    is_comparing: bool,
     /// The first change of those that are being committed.
     since: Option<Instant>,
     /// What the table holds once what was last taken from the compiler is written.
@@ -65,6 +70,8 @@ impl Enforcer {
             telemetry,
             progress: Progress::Listing,
             replace: true,
+            must_compare: false,
+            is_comparing: false,
             since: None,
             size: TableSize::default(),
             flow_log,
@@ -139,7 +146,8 @@ impl Enforcer {
             return change;
         }
         let repair = self.repairs.due();
-        change.into_iter().chain(repair).min()
+        let comparison = self.must_compare.then(Instant::now);
+        change.into_iter().chain(repair).chain(comparison).min()
     }
 
     /// What is to be committed now, if anything.
@@ -153,13 +161,19 @@ impl Enforcer {
         self.telemetry.set_counts(counts);
         self.flow_log.committing();
         if self.replace {
+            self.must_compare = false;
             let whole = self.compiler.take_whole();
             self.size = size(&whole, whole.counters().len());
-            return Some(Write::Whole(whole));
+            return Some(Write::Whole(Arc::new(whole)));
         }
         let change = self.compiler.take_transaction();
         if change.is_empty() {
             self.since = None;
+            // Only what is not to be changed is compared as it was before.
+            self.is_comparing = std::mem::take(&mut self.must_compare);
+            if self.is_comparing {
+                return Some(Write::Compare(Arc::new(self.compiler.take_whole())));
+            }
             self.flow_log.committed(false);
             return None;
         }
@@ -168,9 +182,22 @@ impl Enforcer {
         Some(Write::Change(change))
     }
 
-    pub(super) fn finish(&mut self, Outcome { result, took }: Outcome) {
+    pub(super) fn finish(&mut self, Outcome { result, took, .. }: Outcome) {
+        let was_compared = std::mem::take(&mut self.is_comparing);
         match result {
+            Ok(written) if was_compared && written.part.is_none() => {
+                self.flow_log.committed(false);
+                debug!(?took, "the table is as it should be");
+            }
             Ok(written) => {
+                if was_compared && let Some(part) = written.part {
+                    let differences = written.differences.join("; ");
+                    warn!(
+                        differences,
+                        "table inet netpol was not as it should be, and nobody told; it was put right"
+                    );
+                    self.telemetry.repaired(part);
+                }
                 self.schedule.succeeded();
                 if let Some(since) = self.since.take() {
                     self.telemetry.programmed(since.elapsed());
@@ -240,11 +267,19 @@ impl Enforcer {
     pub(super) fn inspected(&mut self, found: Result<Glance, DataplaneError>) {
         match found {
             Ok(Glance::AsLeft) => self.repairs.seen(false, Instant::now()),
+            Ok(Glance::Comparable) => {
+                self.repairs.seen(true, Instant::now());
+                self.must_compare = self.due().is_none();
+            }
             Ok(Glance::Table) => self.repairs.seen(true, Instant::now()),
             Ok(Glance::Nothing) => {
                 self.repairs.seen(false, Instant::now());
                 let foreign = Foreign::of(Part::Table, true);
                 self.disturbed(Disturbance::Foreign(foreign), true);
+            }
+            Err(error) if std::mem::take(&mut self.is_comparing) => {
+                self.flow_log.committed(false);
+                warn!(%error, "cannot tell whether table inet netpol is as it should be; it stays as it is");
             }
             Err(error) => {
                 self.repairs.seen(true, Instant::now());

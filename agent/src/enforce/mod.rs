@@ -42,7 +42,8 @@ pub struct SourceEnded;
 /// How often the loop shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How often the kernel is asked for the table if somebody watches it: in case that what they say gets lost.
+/// How often the kernel is asked for the table if somebody watches it, and the table compared if anybody has written to
+/// nftables: in case that what they say gets lost.
 pub const RARE_INSPECTION: Duration = Duration::from_secs(300);
 
 /// How often it is asked if nobody does. Until then a node whose table was deleted is open.
@@ -96,7 +97,12 @@ pub async fn enforce<D: Dataplane + 'static, S>(
             (dataplane, work) = state.done() => {
                 state = State::Idle(dataplane);
                 match work {
-                    Work::Commit(outcome) => enforcer.finish(outcome),
+                    Work::Commit(outcome) => {
+                        if outcome.is_whole {
+                            inspection.reset();
+                        }
+                        enforcer.finish(outcome);
+                    }
                     Work::Inspection(found) => enforcer.inspected(found),
                 }
             }

@@ -63,6 +63,11 @@ impl Channel {
         self.socket.add_membership(group)
     }
 
+    /// Leaves a group.
+    pub(crate) fn leave(&mut self, group: u32) -> io::Result<()> {
+        self.socket.drop_membership(group)
+    }
+
     /// Lets so many bytes wait in the kernel, by its own count. Without `CAP_NET_ADMIN` in the first user namespace
     /// `net.core.rmem_max` limits it.
     pub(crate) fn reserve_receiving(&self, bytes: usize) -> io::Result<()> {

@@ -17,8 +17,10 @@ const DUMP: u16 = 0x300;
 pub(crate) enum Dumped {
     /// All there is was told.
     Whole,
-    /// Something was changed or lost meanwhile.
+    /// Something was changed meanwhile, of what was asked for or of something else.
     Torn,
+    /// Not all was told.
+    Cut,
 }
 
 impl Channel {
@@ -78,8 +80,9 @@ impl Channel {
             }
         })?;
         match end {
-            Some(0) if is_all && !is_torn => Ok(Dumped::Whole),
-            None | Some(0 | libc::EINTR | libc::EAGAIN) => Ok(Dumped::Torn),
+            Some(0) if is_all && is_torn => Ok(Dumped::Torn),
+            Some(0) if is_all => Ok(Dumped::Whole),
+            None | Some(0 | libc::EINTR | libc::EAGAIN) => Ok(Dumped::Cut),
             Some(errno) => Err(io::Error::from_raw_os_error(errno)),
         }
     }

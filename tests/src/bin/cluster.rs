@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use netpol_tests::kubernetes::{Cluster, Cni, Options, Proxy, leftovers};
+use netpol_tests::kubernetes::{AGNHOST, Cluster, Cni, IMPORT, Options, Proxy, leftovers};
 use netpol_tests::lab::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -46,9 +46,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// What `up` and `down` know of each other, beside what cargo builds.
+/// The folder of what `up` and `down` know of each other: `$NETPOL_CLUSTER`, else beside what cargo builds.
 fn state() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/cluster")
+    let chosen = std::env::var_os("NETPOL_CLUSTER").map(PathBuf::from);
+    chosen.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/cluster"))
 }
 
 fn options(words: &[&str]) -> Outcome<Options> {
@@ -137,8 +138,9 @@ fn run(words: &[&str]) -> Outcome {
         let _context = runtime.enter();
         signal(SignalKind::terminate())?
     };
-    write_wrapper(&state.join("kubectl"), &cluster.kubectl_prefix())?;
-    let text = told(&cluster, options, start.elapsed(), &state)?;
+    write_wrappers(&cluster, &state)?;
+    std::os::unix::fs::symlink(cluster.directory(), state.join("logs"))?;
+    let text = told(options, start.elapsed(), &state)?;
     std::fs::write(state.join(".ready"), text)?;
     std::fs::rename(state.join(".ready"), state.join("ready"))?;
     runtime.block_on(told_to_end.recv());
@@ -146,20 +148,34 @@ fn run(words: &[&str]) -> Outcome {
     Ok(())
 }
 
-/// A script that runs a command with further arguments.
-fn write_wrapper(path: &Path, words: &[String]) -> Outcome {
-    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-    std::fs::write(
-        path,
-        format!("#!/bin/sh\nexec {} \"$@\"\n", quoted.join(" ")),
-    )?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
-    Ok(())
+/// Writes the commands that a person has: `kubectl`, one for each node, and `import` of images into all of them.
+fn write_wrappers(cluster: &Cluster, state: &Path) -> Outcome {
+    let script = |name: &str, lines: &str| -> Outcome {
+        let path = state.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\nset -eu\n{lines}"))?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+        Ok(())
+    };
+    let quoted = |words: &[String]| format!("'{}' ", words.join("' '"));
+    let kubectl = quoted(&cluster.kubectl_prefix());
+    script("kubectl", &format!("exec {kubectl}\"$@\"\n"))?;
+    let mut imports = String::new();
+    for (node, enter) in cluster.node_prefixes() {
+        let enter = quoted(&enter);
+        script(
+            node,
+            &format!("[ $# -gt 0 ] || set -- bash\nexec {enter}\"$@\"\n"),
+        )?;
+        let import = quoted(&IMPORT.map(str::to_owned));
+        writeln!(imports, "{enter}{import}\"$(realpath \"$1\")\"")?;
+    }
+    script("import", &imports)
 }
 
-fn told(cluster: &Cluster, options: Options, took: Duration, state: &Path) -> Outcome<String> {
+fn told(options: Options, took: Duration, state: &Path) -> Outcome<String> {
     let mut text = String::new();
-    let kubectl = state.canonicalize()?.join("kubectl");
+    let folder = state.canonicalize()?;
+    let folder = folder.display();
     writeln!(
         text,
         "A cluster of two nodes is up: {} CNI, kube-proxy with {}, {:.0} s.\n",
@@ -167,21 +183,31 @@ fn told(cluster: &Cluster, options: Options, took: Duration, state: &Path) -> Ou
         options.proxy,
         took.as_secs_f64()
     )?;
+    for (command, what) in [
+        (
+            "kubectl get nodes",
+            "what you do with any cluster; `alias kubectl=…` saves typing",
+        ),
+        (
+            "import IMAGES.tar",
+            "makes the images in an archive known to both nodes",
+        ),
+        (
+            "node-a nft list ruleset",
+            "any program on a node; a shell without one",
+        ),
+        (
+            "logs/",
+            "of etcd, API server, controllers; of each node's programs",
+        ),
+    ] {
+        writeln!(text, "  {folder}/{command}\n      {what}")?;
+    }
     writeln!(
         text,
-        "  kubectl       {} get nodes -o wide",
-        kubectl.display()
+        "  make cluster-down\n      ends it, and leaves no trace"
     )?;
-    for node in cluster.nodes() {
-        writeln!(
-            text,
-            "  {}        sudo nsenter --all --target {} bash     nft list ruleset, ip route, …",
-            node.spec().name,
-            node.pid()
-        )?;
-    }
-    writeln!(text, "  logs          {}", cluster.directory().display())?;
-    writeln!(text, "  end it        make cluster-down")?;
+    writeln!(text, "\nImage of pods that serve and ask: {AGNHOST}")?;
     Ok(text)
 }
 

@@ -80,10 +80,14 @@ pub(super) async fn is_ready(client: &Client) -> bool {
     client.request_text(request).await.is_ok()
 }
 
-/// The API server's metrics, as text.
-pub(super) async fn metrics(client: &Client) -> Result<String, ControlPlaneError> {
-    let request = Request::new("")
-        .get("metrics", &GetParams::default())
+/// What is at a path, as it comes.
+pub(super) async fn text(client: &Client, path: &str) -> Result<String, ControlPlaneError> {
+    // A request of some kind, whose path is then replaced.
+    let mut request = Request::new("/")
+        .get("x", &GetParams::default())
         .map_err(|error| ControlPlaneError::Request(error.to_string()))?;
+    *request.uri_mut() = path
+        .parse()
+        .map_err(|_| ControlPlaneError::Request(format!("bad path: {path}")))?;
     Ok(client.request_text(request).await?)
 }

@@ -182,8 +182,13 @@ impl ControlPlane {
 
     /// What the API server's metrics say.
     pub fn metrics(&self) -> Result<String, ControlPlaneError> {
-        let read = |client: Client| async move { client::metrics(&client).await };
-        self.run(read)?
+        self.text("/metrics")
+    }
+
+    /// What is at a path that is no object: metrics, say, those of kubelets included.
+    pub fn text(&self, path: &str) -> Result<String, ControlPlaneError> {
+        let path = path.to_owned();
+        self.run(|client: Client| async move { client::text(&client, &path).await })?
     }
 
     /// Kills the API server, as a crash would. Clients lose their connections and watches; etcd keeps its data.

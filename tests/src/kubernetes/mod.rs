@@ -38,8 +38,8 @@ use tempfile::TempDir;
 pub use command::wait_for;
 pub use error::ClusterError;
 pub use image::{AGNHOST, PAUSE};
-pub use node::Node;
-pub use request::{Reply, Transport, request};
+pub use node::{IMPORT, Node};
+pub use request::{Reply, Transport, knock, request};
 
 use crate::control_plane::{self, ControlPlane, program};
 use crate::lab::{NODES, Netns, NodeSpec, OUTSIDE, SERVICES};
@@ -120,7 +120,7 @@ impl Cluster {
                 let folder = directory.path().join(spec.name);
                 let (binaries, archive) = (&binaries, &archive);
                 scope.spawn(move || {
-                    let mut node = Node::start(spec, netns, binaries, folder, &options)?;
+                    let mut node = Node::start(spec, netns, binaries, folder, options)?;
                     node.wait_for_containerd()?;
                     node.import(archive)?;
                     Ok(node)
@@ -140,11 +140,11 @@ impl Cluster {
             binaries,
             directory,
         };
-        cluster.join(&options)?;
+        cluster.join(options)?;
         Ok(cluster)
     }
 
-    fn join(&mut self, options: &Options) -> Result<(), ClusterError> {
+    fn join(&mut self, options: Options) -> Result<(), ClusterError> {
         let proxy = self.control_plane.kubeconfig_of("system:kube-proxy", &[])?;
         for node in &mut self.nodes {
             let spec = *node.spec();

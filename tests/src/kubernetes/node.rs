@@ -13,6 +13,17 @@ use crate::lab::{Netns, NodeSpec};
 const FURNISHED_WITHIN: Duration = Duration::from_secs(20);
 const GONE_WITHIN: Duration = Duration::from_secs(20);
 
+/// The command that makes images known to a node, but for the archive they are in.
+pub const IMPORT: [&str; 7] = [
+    "ctr",
+    "--address",
+    config::CONTAINERD,
+    "--namespace",
+    "k8s.io",
+    "images",
+    "import",
+];
+
 /// What a node needs to join: files of its own.
 pub(super) struct Credentials {
     pub(super) kubelet: PathBuf,
@@ -44,7 +55,7 @@ impl Node {
         netns: Netns,
         binaries: &Path,
         folder: PathBuf,
-        options: &Options,
+        options: Options,
     ) -> Result<Self, ClusterError> {
         std::fs::create_dir_all(&folder)
             .map_err(ClusterError::io(format!("create {}", folder.display())))?;
@@ -114,7 +125,7 @@ impl Node {
     pub(super) fn join(
         &mut self,
         credentials: &Credentials,
-        options: &Options,
+        options: Options,
     ) -> Result<(), ClusterError> {
         let serving = credentials
             .serving
@@ -158,7 +169,7 @@ impl Node {
     }
 
     /// The arguments of `nsenter` that lead into the node.
-    fn entrance(&self) -> Vec<String> {
+    pub(super) fn entrance(&self) -> Vec<String> {
         let path = std::env::var("PATH").unwrap_or_default();
         [
             "--target".to_owned(),
@@ -187,15 +198,8 @@ impl Node {
     /// Makes the images in an archive, OCI or docker, known to the node under the names in it.
     pub fn import(&self, archive: &Path) -> Result<(), ClusterError> {
         let archive = archive.display().to_string();
-        let ctr = [
-            "ctr",
-            "--address",
-            config::CONTAINERD,
-            "--namespace",
-            "k8s.io",
-        ];
-        let import = ["images", "import", "--no-unpack=false", &archive];
-        let words: Vec<&str> = ctr.into_iter().chain(import).collect();
+        let mut words = IMPORT.to_vec();
+        words.push(&archive);
         self.run(&words).map(drop)
     }
 

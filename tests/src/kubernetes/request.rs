@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
@@ -112,6 +113,26 @@ pub fn request(from: &File, to: SocketAddr, transport: Transport) -> Reply {
     }
 }
 
+/// Sends a datagram every millisecond until it is over; returns how many were answered.
+pub fn knock(from: &File, to: SocketAddr, is_over: &AtomicBool) -> std::io::Result<usize> {
+    let knocked = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            setns(from, CloneFlags::CLONE_NEWNET)?;
+            let socket = datagrams(to)?;
+            socket.set_read_timeout(Some(Duration::from_millis(1)))?;
+            let mut answers = 0;
+            let mut answer = [0; 512];
+            while !is_over.load(Ordering::Relaxed) {
+                socket.send(b"hostname")?;
+                answers += usize::from(socket.recv(&mut answer).is_ok());
+            }
+            Ok(answers)
+        });
+        thread.join()
+    });
+    knocked.unwrap_or_else(|_| Err(std::io::Error::other("panicked")))
+}
+
 fn fault(error: &std::io::Error) -> Reply {
     use std::io::ErrorKind::{TimedOut, WouldBlock};
     match error.kind() {
@@ -132,6 +153,15 @@ fn over_tcp(to: SocketAddr) -> std::io::Result<String> {
 }
 
 fn over_udp(to: SocketAddr) -> std::io::Result<String> {
+    let socket = datagrams(to)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.send(b"hostname")?;
+    let mut answer = [0; 512];
+    let length = socket.recv(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..length]).trim().to_owned())
+}
+
+fn datagrams(to: SocketAddr) -> std::io::Result<UdpSocket> {
     let any: IpAddr = if to.is_ipv4() {
         [0; 4].into()
     } else {
@@ -139,9 +169,5 @@ fn over_udp(to: SocketAddr) -> std::io::Result<String> {
     };
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect(to)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.send(b"hostname")?;
-    let mut answer = [0; 512];
-    let length = socket.recv(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer[..length]).trim().to_owned())
+    Ok(socket)
 }

@@ -60,6 +60,15 @@ impl Cluster {
         ]
     }
 
+    /// The words before those of a program to run on a node.
+    pub fn node_prefixes(&self) -> Vec<(&'static str, Vec<String>)> {
+        let enter = |node: &Node| {
+            let nsenter = std::iter::once("nsenter".to_owned());
+            (node.spec().name, nsenter.chain(node.entrance()).collect())
+        };
+        self.nodes.iter().map(enter).collect()
+    }
+
     /// Runs `kubectl` and returns what it printed.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String, ClusterError> {
         self.kubectl_with(arguments, "")

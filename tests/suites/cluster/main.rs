@@ -4,16 +4,21 @@
 //! that it comes up once. Needs root, the Go toolchain (everything is built from its modules the first time), runc,
 //! nftables and iptables.
 
+mod agents;
 mod enforcement;
 mod packets;
+mod peers;
 mod pods;
 mod probes;
+mod questions;
+mod replacements;
 mod stage;
 mod tool;
+mod uninstall;
 mod workloads;
 
 use std::fmt::Write as _;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use netpol_tests::kubernetes::{Cluster, Cni, Options, Proxy};
@@ -48,21 +53,24 @@ fn ptp_and_nftables() {
     play(Cni::Ptp, Proxy::Nftables);
 }
 
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    let lock = ONE_AT_A_TIME.lock();
+    lock.unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Plays all scenarios in one cluster, or those whose name has `$NETPOL_SCENARIO` in it, and fails if any does.
 fn play(cni: Cni, proxy: Proxy) {
     if !privileged("cluster suite") {
         return;
     }
-    let _one = ONE_AT_A_TIME
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _one = one_at_a_time();
     let begin = Instant::now();
     let cluster = Cluster::start(Options { cni, proxy }).unwrap_or_else(|error| panic!("{error}"));
     println!(
         "{cni}, {proxy}: up after {:.1} s",
         begin.elapsed().as_secs_f32()
     );
-    let enforced = Enforcement::Process
+    let enforced = Enforcement::chosen()
         .start(&cluster)
         .unwrap_or_else(|error| panic!("{error}"));
     let mut stage = Stage { enforced, cluster };
@@ -73,7 +81,16 @@ fn play(cni: Cni, proxy: Proxy) {
     );
 
     let chosen = std::env::var("NETPOL_SCENARIO").unwrap_or_default();
-    let scenarios = [packets::SCENARIOS, probes::SCENARIOS, workloads::SCENARIOS].concat();
+    let scenarios = [
+        packets::SCENARIOS,
+        peers::SCENARIOS,
+        probes::SCENARIOS,
+        workloads::SCENARIOS,
+        replacements::SCENARIOS,
+        agents::SCENARIOS,
+        uninstall::SCENARIOS,
+    ]
+    .concat();
     let mut failures = String::new();
     for (name, scenario) in scenarios.iter().filter(|(name, _)| name.contains(&chosen)) {
         let begin = Instant::now();
@@ -87,9 +104,10 @@ fn play(cni: Cni, proxy: Proxy) {
             let _ = writeln!(failures, "{name}: {problem}");
         }
     }
-    for agent in &stage.enforced.agents {
-        if !failures.is_empty() {
-            println!("{}", agent.log());
+    if !failures.is_empty() {
+        for node in 0..stage.cluster.nodes().len() {
+            let log = stage.enforced.log(&stage.cluster, node);
+            println!("{}", log.unwrap_or_else(|error| error.to_string()));
         }
     }
     assert!(failures.is_empty(), "{cni}, {proxy}:\n{failures}");

@@ -2,6 +2,7 @@
 
 mod counters;
 mod doctor;
+mod enforced;
 mod netlink;
 mod packets;
 mod placed;

@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use futures::channel::mpsc::{UnboundedSender, unbounded};
+use futures::channel::mpsc::unbounded;
 use netpol_agent::dataplane::NetlinkDataplane;
 use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
@@ -128,7 +128,7 @@ fn from(app: &str, port: u16) -> Value {
 }
 
 /// Changes of everything around the two flows; none of what decides them.
-fn edit(number: u64) -> Update {
+pub(crate) fn edit(number: u64) -> Update {
     let is_odd = number / 4 % 2 == 1;
     match number % 4 {
         // The policy that allows: its chain is made anew.
@@ -196,7 +196,9 @@ fn flows_that_no_change_concerns() {
             enforcement,
             std::future::pending::<()>(),
         ));
-        begin(&updates);
+        for update in first() {
+            updates.unbounded_send(update).expect("the loop listens");
+        }
         while telemetry.readiness().is_err() {
             tokio::time::sleep(BETWEEN_PACKETS).await;
         }
@@ -247,15 +249,13 @@ fn flows_that_no_change_concerns() {
     assert!(commits("ok") > EDITS / 4, "only {} commits", commits("ok"));
 }
 
-fn begin(updates: &UnboundedSender<Update>) {
-    let first = [
+/// A server and who may reach it, and that that is all.
+pub(crate) fn first() -> [Update; 5] {
+    [
         pod("server", "node-a", SERVER, "server"),
         pod("client", "node-b", ALLOWED, "client"),
         pod("forbidden", "node-b", FORBIDDEN, "nobody"),
         policy("allow", &[from("client", PORT)]),
         Update::Synced,
-    ];
-    for update in first {
-        updates.unbounded_send(update).expect("the loop listens");
-    }
+    ]
 }

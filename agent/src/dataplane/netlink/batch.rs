@@ -7,12 +7,46 @@ use policy_compiler::ruleset::Transaction;
 use super::NetlinkError;
 use super::command::{Command, commands, shortened};
 use super::numbers::ELEMENTS;
-use crate::netlink::{ACKNOWLEDGE, Attributes, HEADERS, Header, NFTABLES, Writer};
+use crate::netlink::{ACKNOWLEDGE, Attributes, HEADERS, Header, NFTABLES, Writer, written};
 
 /// `NFNL_MSG_BATCH_BEGIN`
 const BEGIN: u16 = 16;
 /// `NFNL_MSG_BATCH_END`
 const END: u16 = 17;
+
+/// `NFNL_BATCH_GENID`
+const GENERATION: u16 = 1;
+/// Where its value is in a batch.
+const GENERATION_AT: usize = HEADERS + 4;
+
+/// A number that no command has.
+pub(super) const NO_COMMAND: u32 = 0;
+
+/// Has the kernel refuse a batch unless the last commit to nftables, by whomever, is the one of this number. 0 is any.
+pub(super) fn bind(batch: &mut [u8], generation: u32) {
+    if let Some(value) = batch.get_mut(GENERATION_AT..GENERATION_AT + 4) {
+        value.copy_from_slice(&generation.to_be_bytes());
+    }
+}
+
+/// A batch of no commands. It waits for its turn as any, and commits nothing.
+pub(super) fn nothing() -> Vec<u8> {
+    let written = written(|w| {
+        w.message(edge(BEGIN, FIRST), |_| {});
+        w.message(edge(END, FIRST + 1), |_| {});
+    });
+    written.unwrap_or_default()
+}
+
+/// What begins or ends a batch.
+fn edge(kind: u16, number: u32) -> Header {
+    Header {
+        kind,
+        number,
+        resource: NFTABLES.into(),
+        ..Header::default()
+    }
+}
 
 /// A batch in the making.
 #[derive(Debug)]
@@ -43,7 +77,8 @@ impl<'a> Batch<'a> {
             messages: Vec::new(),
             sets: 0,
         };
-        batch.edge(BEGIN, FIRST);
+        // After any commit, unless it is bound.
+        batch.edge(BEGIN, FIRST, |w| w.be32(GENERATION, 0));
         for operation in transaction.operations() {
             commands(operation, |command| batch.command(command));
         }
@@ -52,7 +87,7 @@ impl<'a> Batch<'a> {
 
     fn finish(mut self) -> Result<Encoded<'a>, NetlinkError> {
         let end = self.next_number();
-        self.edge(END, end);
+        self.edge(END, end, |_| {});
         let Some(mut bytes) = self.writer.finish() else {
             return Err(NetlinkError::TooLong);
         };
@@ -92,14 +127,8 @@ impl<'a> Batch<'a> {
         self.sets
     }
 
-    fn edge(&mut self, kind: u16, number: u32) {
-        let header = Header {
-            kind,
-            number,
-            resource: NFTABLES.into(),
-            ..Header::default()
-        };
-        self.writer.message(header, |_| {});
+    fn edge(&mut self, kind: u16, number: u32, attributes: impl FnOnce(&mut Writer)) {
+        self.writer.message(edge(kind, number), attributes);
     }
 
     fn next_number(&self) -> u32 {

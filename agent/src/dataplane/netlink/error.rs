@@ -72,13 +72,18 @@ pub enum NetlinkError {
     TooLong,
     /// The table did not hold still.
     #[error(
-        "nftables was changed each of {attempts} times that the table was read; is another program changing it all the \
+        "table inet netpol was changed each of {attempts} times that it was read; is another program changing it all the \
          time? See `nft monitor`"
     )]
     Restless {
         /// How often it was read.
         attempts: u32,
     },
+    /// What was read of the table does not hold any more.
+    #[error(
+        "another program changed table inet netpol while it was compared; it must be read anew"
+    )]
+    Overtaken,
     /// The kernel did not say what became of the batch.
     #[error(
         "the kernel's answer to a change was lost{}",

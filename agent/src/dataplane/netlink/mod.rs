@@ -6,6 +6,7 @@
 mod batch;
 mod chain;
 mod command;
+mod ear;
 mod error;
 mod expression;
 mod header;
@@ -36,6 +37,7 @@ use super::{Dataplane, DataplaneError, Found};
 use crate::netlink::written;
 use batch::{Batch, Encoded};
 use error::reason;
+use read::Reading;
 use rule::{Lists, write_expressions};
 use transport::{Report, Transport};
 
@@ -93,7 +95,9 @@ impl NetlinkDataplane {
     pub async fn try_out(&self, transaction: &Transaction) -> Result<(), DataplaneError> {
         let mut batch = Batch::encode(transaction)?;
         batch.only_try();
-        self.send(batch).await?;
+        let commit =
+            |transport: &mut Transport, bytes: &mut [u8], last| transport.commit(bytes, last);
+        self.send(batch, commit).await?;
         Ok(())
     }
 
@@ -101,16 +105,39 @@ impl NetlinkDataplane {
     async fn send(
         &self,
         mut batch: Encoded<'_>,
+        send: impl FnOnce(&mut Transport, &mut [u8], u32) -> Result<Report, NetlinkError>
+        + Send
+        + 'static,
     ) -> Result<(Option<u32>, Option<u32>), NetlinkError> {
-        let (bytes, last) = (std::mem::take(&mut batch.bytes), batch.last);
+        let (mut bytes, last) = (std::mem::take(&mut batch.bytes), batch.last);
         let commit = move |transport: &mut Transport| {
-            let report = transport.commit(&bytes, last)?;
+            let report = send(transport, &mut bytes, last)?;
             Ok((bytes, report))
         };
         let (bytes, report) = self.with_transport(commit).await?;
         batch.bytes = bytes;
         verdict(&batch, &report)?;
         Ok(report.generations)
+    }
+
+    /// The same for what is to change something.
+    async fn send_counted(
+        &mut self,
+        batch: Encoded<'_>,
+        send: impl FnOnce(&mut Transport, &mut [u8], u32) -> Result<Report, NetlinkError>
+        + Send
+        + 'static,
+    ) -> Result<(Option<u32>, Option<u32>), NetlinkError> {
+        let bytes = batch.bytes.len() as u64;
+        let sent = self.send(batch, send).await;
+        let kept_back = matches!(
+            sent,
+            Err(NetlinkError::TooLarge { .. } | NetlinkError::Overtaken)
+        );
+        if !kept_back {
+            self.bytes_sent += bytes;
+        }
+        sent
     }
 
     /// Does something with the socket on a thread that may wait. Small commits take no longer than waking that thread, but
@@ -137,20 +164,16 @@ impl Dataplane for NetlinkDataplane {
             return Ok(());
         }
         let left = self.left.take();
-        let bytes = batch.bytes.len() as u64;
-        let sent = self.send(batch).await;
-        if !matches!(sent, Err(NetlinkError::TooLarge { .. })) {
-            self.bytes_sent += bytes;
-        }
-        let (before, after) = sent?;
+        let commit =
+            |transport: &mut Transport, bytes: &mut [u8], last| transport.commit(bytes, last);
+        let (before, after) = self.send_counted(batch, commit).await?;
         // What others did before is of no matter if it is deleted.
         let is_whole = matches!(
             transaction.operations(),
             [.., Operation::DeleteTable, Operation::Load(_)]
         );
         let is_known = is_whole || (left.is_some() && left == before);
-        let is_next = before.is_some_and(|before| after == Some(before.wrapping_add(1)));
-        self.left = after.filter(|_| is_known && is_next);
+        self.left = after.filter(|_| is_known && is_next(before, after));
         Ok(())
     }
 
@@ -158,9 +181,34 @@ impl Dataplane for NetlinkDataplane {
         Ok(self.with_transport(Transport::has_table).await?)
     }
 
-    async fn read(&mut self, wanted: &Ruleset) -> Result<Found, DataplaneError> {
-        let image = self.with_transport(read::image).await?;
-        Ok(image.map_or(Found::Nothing, |image| read::compare(&image, wanted)))
+    async fn read(&mut self, wanted: Arc<Ruleset>) -> Result<Found, DataplaneError> {
+        self.left = None;
+        let compare = move |transport: &mut Transport| {
+            let Some(Reading { image, generation }) = read::read(transport)? else {
+                return Ok((Found::Nothing, None));
+            };
+            let found = read::compare(&image, &wanted);
+            if found == Found::Same {
+                transport.end_reading();
+                return Ok((found, generation));
+            }
+            Ok((found, None))
+        };
+        let found;
+        (found, self.left) = self.with_transport(compare).await?;
+        Ok(found)
+    }
+
+    fn compares(&self) -> bool {
+        true
+    }
+
+    async fn repair(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+        self.left = None;
+        let batch = Batch::encode(transaction)?;
+        let (before, after) = self.send_counted(batch, Transport::repair).await?;
+        self.left = after.filter(|_| is_next(before, after));
+        Ok(())
     }
 
     async fn is_as_left(&mut self) -> Result<bool, DataplaneError> {
@@ -180,6 +228,11 @@ impl Dataplane for NetlinkDataplane {
 /// ports: see [`same_attributes`].
 pub fn expressions(rule: &Rule) -> Option<Vec<u8>> {
     written(|w| write_expressions(w, rule, Lists::Numbered(1)))
+}
+
+/// Whether nobody else has committed between these.
+fn is_next(before: Option<u32>, after: Option<u32>) -> bool {
+    before.is_some_and(|before| after == Some(before.wrapping_add(1)))
 }
 
 fn verdict(batch: &Encoded<'_>, report: &Report) -> Result<(), NetlinkError> {

@@ -1,10 +1,12 @@
 //! The socket that batches go out by.
 
 mod question;
+mod repair;
 
 use nix::libc;
 
 use super::NetlinkError;
+use super::ear::Ear;
 use crate::netlink::{Answer, Channel};
 
 /// Bytes that a batch may have. It is a bound, no memory: 150,000 pods in ten sets each are some 40 MB.
@@ -20,6 +22,7 @@ const ATTEMPTS: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Transport {
     channel: Channel,
+    ear: Ear,
     /// Bytes that go out at once.
     limit: usize,
 }
@@ -44,7 +47,12 @@ impl Transport {
             let channel = Channel::open(DATAGRAM)?;
             let limit = channel.reserve_sending(SEND_BUFFER)?;
             channel.reserve_receiving(RECEIVE_BUFFER)?;
-            Ok(Self { channel, limit })
+            let ear = Ear::open(channel.port())?;
+            Ok(Self {
+                channel,
+                ear,
+                limit,
+            })
         };
         open()
             .map_err(|source| NetlinkError::socket("opening a netlink socket to netfilter", source))
@@ -57,12 +65,28 @@ impl Transport {
 
     /// Sends a batch whose last command has the number `last`, and reads what became of it. Fails if that is not known.
     pub(super) fn commit(&mut self, bytes: &[u8], last: u32) -> Result<Report, NetlinkError> {
-        let size = bytes.len();
-        if size > self.limit {
-            let limit = self.limit;
-            return Err(NetlinkError::TooLarge { bytes: size, limit });
-        }
+        self.check_size(bytes)?;
+        self.ear.end();
         let before = self.generation()?;
+        self.commit_after(before, bytes, last)
+    }
+
+    fn check_size(&self, batch: &[u8]) -> Result<(), NetlinkError> {
+        let (bytes, limit) = (batch.len(), self.limit);
+        if bytes > limit {
+            return Err(NetlinkError::TooLarge { bytes, limit });
+        }
+        Ok(())
+    }
+
+    /// Commits where the last commit to nftables had the number `before`, as far as is known.
+    fn commit_after(
+        &mut self,
+        before: Option<u32>,
+        bytes: &[u8],
+        last: u32,
+    ) -> Result<Report, NetlinkError> {
+        let size = bytes.len();
         for _ in 1..ATTEMPTS {
             let report = self.try_commit(bytes, last)?;
             if !report.must_be_repeated() {

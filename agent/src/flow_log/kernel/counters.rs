@@ -63,7 +63,7 @@ impl Counters {
         );
         match dumped {
             Ok(Dumped::Whole) => Ok(Some(counters)),
-            Ok(Dumped::Torn) => Ok(None),
+            Ok(Dumped::Torn | Dumped::Cut) => Ok(None),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Some(Vec::new())),
             Err(source) => Err(NflogError::refused(READING, source)),
         }

@@ -6,14 +6,16 @@ mod found;
 pub(crate) mod ground;
 mod large;
 mod privileges;
-mod raw;
+pub(crate) mod raw;
 mod refusals;
+mod restless;
 mod rows;
 mod torn;
 mod verify;
 mod worlds;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use netpol_agent::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane};
 use netpol_tests::lab::{LabError, Netns};
@@ -47,11 +49,16 @@ impl Programmed {
         self.runtime.block_on(self.dataplane.commit(transaction))
     }
 
+    pub(crate) fn repair(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+        self.runtime.block_on(self.dataplane.repair(transaction))
+    }
+
     pub(crate) fn has_table(&mut self) -> Result<bool, DataplaneError> {
         self.runtime.block_on(self.dataplane.has_table())
     }
 
     pub(crate) fn read(&mut self, wanted: &Ruleset) -> Result<Found, DataplaneError> {
+        let wanted = Arc::new(wanted.clone());
         self.runtime.block_on(self.dataplane.read(wanted))
     }
 }
@@ -104,7 +111,7 @@ fn as_sets(netns: &Netns) -> Result<Vec<String>, LabError> {
 }
 
 /// What `nft` understands of the table: objects in order of their kinds and names, rules in their own order.
-fn as_json(netns: &Netns) -> Result<Vec<String>, LabError> {
+pub(crate) fn as_json(netns: &Netns) -> Result<Vec<String>, LabError> {
     let listing = netns.run(&["nft", "-j", "list", "ruleset"], "")?;
     let listing: Value = serde_json::from_str(&listing).unwrap_or_else(|error| panic!("{error}"));
     let mut objects: BTreeMap<String, Vec<String>> = BTreeMap::new();

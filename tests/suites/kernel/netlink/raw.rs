@@ -25,14 +25,9 @@ pub(crate) type Fields = BTreeMap<u16, Vec<u8>>;
 pub(crate) fn dump(message: u8, attributes: &[u8]) -> io::Result<Vec<Fields>> {
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
-    let length = u32::try_from(20 + attributes.len()).unwrap_or_default();
-    let mut request = length.to_ne_bytes().to_vec();
-    request.extend(u16::from_be_bytes([10, message]).to_ne_bytes());
-    // NLM_F_REQUEST, NLM_F_DUMP
-    request.extend(0x301_u16.to_ne_bytes());
-    // No number, no port, and NFPROTO_INET.
-    request.extend([0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
-    request.extend(attributes);
+    let kind = u16::from_be_bytes([10, message]);
+    // NLM_F_REQUEST, NLM_F_DUMP; of NFPROTO_INET
+    let request = self::message(kind, 0x301, 1, [0, 0], attributes);
     socket.send_to(&request, &SocketAddr::new(0, 0), 0)?;
     let mut objects = Vec::new();
     loop {
@@ -48,6 +43,71 @@ pub(crate) fn dump(message: u8, attributes: &[u8]) -> io::Result<Vec<Fields>> {
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
         }
     }
+}
+
+/// What comes and goes in a table of another program's.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change {
+    /// A chain `comes`.
+    Chain,
+    /// An element of set `s`.
+    Element,
+}
+
+/// Commits one change to a table of `family` in the namespace of this thread.
+pub(super) fn commit(family: u8, table: &str, change: Change, is_there: bool) -> io::Result<()> {
+    let table = [table.as_bytes(), &[0]].concat();
+    let mut attributes = attribute(1, &table);
+    // NFT_MSG_NEWCHAIN or NFT_MSG_NEWSETELEM, and what deletes the same
+    let (new, delete) = match change {
+        Change::Chain => {
+            attributes.extend(attribute(3, b"comes\0"));
+            (3, 5)
+        }
+        Change::Element => {
+            let key = attribute(1, &attribute(1, &[192, 0, 2, 1]));
+            attributes.extend(attribute(2, b"s\0"));
+            attributes.extend(attribute(3, &attribute(1, &key)));
+            (12, 14)
+        }
+    };
+    let kind = if is_there { delete } else { new };
+    send(kind, family, &attributes)
+}
+
+/// Deletes the own table in the namespace of this thread.
+pub(crate) fn delete_table() -> io::Result<()> {
+    // NFT_MSG_DELTABLE, and NFPROTO_INET
+    send(2, 1, &attribute(1, b"netpol\0"))
+}
+
+/// Commits one message.
+fn send(kind: u8, family: u8, attributes: &[u8]) -> io::Result<()> {
+    let kind = u16::from_be_bytes([10, kind]);
+    let mut batch = message(16, 1, 0, [0, 10], &[]);
+    // NLM_F_REQUEST, NLM_F_ACK, and NLM_F_CREATE
+    batch.extend(message(kind, 0x405, family, [0, 0], attributes));
+    batch.extend(message(17, 1, 0, [0, 10], &[]));
+    let mut socket = Socket::new(NETLINK_NETFILTER)?;
+    socket.bind_auto()?;
+    socket.send_to(&batch, &SocketAddr::new(0, 0), 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    match answer[16..20] {
+        [0, 0, 0, 0] => Ok(()),
+        ref code => Err(io::Error::other(format!("{code:?}"))),
+    }
+}
+
+fn message(kind: u16, flags: u16, family: u8, resource: [u8; 2], attributes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(20 + attributes.len()).unwrap_or_default();
+    let mut message = length.to_ne_bytes().to_vec();
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    message.extend([0; 8]);
+    message.extend([family, 0]);
+    message.extend(resource);
+    message.extend(attributes);
+    message
 }
 
 /// Sets and maps with all they are and hold, in order of their names; what the kernel numbers is left out.

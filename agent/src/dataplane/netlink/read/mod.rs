@@ -27,8 +27,11 @@ use found::{FoundChain, FoundRule, FoundSet};
 
 pub(super) use compare::compare;
 
-/// How often a table is read that changes meanwhile. Changes of other tables count, too.
+/// How often a table is read that is changed meanwhile.
 const ATTEMPTS: u32 = 20;
+
+/// How often objects are dumped whose places others' changes move.
+const DUMPS: u32 = 20;
 
 /// Everything in the table.
 #[derive(Debug, Default)]
@@ -38,27 +41,37 @@ pub(super) struct Image {
     owner: Option<u32>,
     /// There is a comment.
     has_userdata: bool,
+    /// How many chains, sets and other objects the table has.
+    objects: usize,
     chains: BTreeMap<String, FoundChain>,
     /// Sets and maps, those without a name of their own too.
     sets: BTreeMap<String, FoundSet>,
     counters: BTreeSet<String>,
     /// What cannot be told in the terms of a [`Ruleset`](policy_compiler::ruleset::Ruleset).
-    foreign: Vec<String>,
+    foreign: BTreeSet<String>,
 }
 
-/// Reads the table as it is at one moment, if it is there.
-pub(super) fn image(transport: &mut Transport) -> Result<Option<Image>, NetlinkError> {
+/// The table as it was at one moment, and the number of the last commit to nftables then, by whomever.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) image: Image,
+    pub(super) generation: Option<u32>,
+}
+
+/// Reads the table, if it is there. Other tables may be changed all the while: it is enough that this one is not.
+pub(super) fn read(transport: &mut Transport) -> Result<Option<Reading>, NetlinkError> {
     for _ in 0..ATTEMPTS {
-        let before = transport.generation()?;
+        transport.begin_reading()?;
         let Some(mut image) = transport.table(Image::of_table)? else {
+            transport.end_reading();
             return Ok(None);
         };
-        let dumped = image.fill(transport)?;
-        // A dump that is whole may still be of another moment than the one before it.
-        if dumped == Dumped::Whole && before == transport.generation()? {
-            return Ok(Some(image));
+        let is_all = image.fill(transport)?;
+        if is_all && let Some(generation) = transport.unchanged()? {
+            return Ok(Some(Reading { image, generation }));
         }
     }
+    transport.end_reading();
     let attempts = ATTEMPTS;
     Err(NetlinkError::Restless { attempts })
 }
@@ -69,6 +82,7 @@ impl Image {
         for attribute in attributes {
             match attribute.kind {
                 2 => image.flags = attribute.number(),
+                3 => image.objects = attribute.number() as usize,
                 6 => image.has_userdata = true,
                 7 => image.owner = Some(attribute.number()),
                 _ => {}
@@ -77,30 +91,15 @@ impl Image {
         image
     }
 
-    fn fill(&mut self, transport: &mut Transport) -> Result<Dumped, NetlinkError> {
-        let kinds = [
-            (GET_CHAINS, NEW_CHAIN, Self::take_chain as Take),
-            (GET_RULES, NEW_RULE, Self::take_rule),
-            (GET_SETS, NEW_SET, Self::take_set),
-            (GET_OBJECTS, NEW_OBJECT, Self::take_object),
-            (GET_FLOW_TABLES, NEW_FLOW_TABLE, Self::take_flow_table),
-        ];
-        for (message, told, take) in kinds {
-            let dumped = transport.dump(
-                message,
-                told,
-                |w| w.text(IN_TABLE, TABLE),
-                // Not every kernel leaves out the other tables.
-                |attributes| {
-                    let mut tables = attributes.clone().filter(|a| a.kind == IN_TABLE);
-                    if tables.next().is_some_and(|a| a.text() == Some(TABLE)) {
-                        take(self, attributes);
-                    }
-                },
-            )?;
-            if dumped == Dumped::Torn {
-                return Ok(Dumped::Torn);
-            }
+    /// Whether all there is was told.
+    fn fill(&mut self, transport: &mut Transport) -> Result<bool, NetlinkError> {
+        if !self.fill_objects(transport)? {
+            return Ok(false);
+        }
+        // These are dumped of one table, or set, alone: that others were changed does not matter.
+        let dumped = self.dump(transport, GET_RULES, NEW_RULE, Self::take_rule)?;
+        if dumped == Dumped::Cut {
+            return Ok(false);
         }
         for (name, set) in &mut self.sets {
             let request = |w: &mut Writer| {
@@ -113,11 +112,66 @@ impl Image {
                 set.elements
                     .extend(items.map(|item| FoundElement::read(Attributes(item.value))));
             })?;
-            if dumped == Dumped::Torn {
-                return Ok(Dumped::Torn);
+            if dumped == Dumped::Cut {
+                return Ok(false);
             }
         }
-        Ok(Dumped::Whole)
+        Ok(true)
+    }
+
+    /// Chains, sets and other objects. They are counted across tables when they are dumped, so where another table gets
+    /// or loses some meanwhile, a dump passes over as many of this one, or tells them twice. Then it is dumped again,
+    /// until there are as many as the table has.
+    fn fill_objects(&mut self, transport: &mut Transport) -> Result<bool, NetlinkError> {
+        let kinds = [
+            (GET_CHAINS, NEW_CHAIN, Self::take_chain as Take),
+            (GET_SETS, NEW_SET, Self::take_set),
+            (GET_OBJECTS, NEW_OBJECT, Self::take_object),
+            (GET_FLOW_TABLES, NEW_FLOW_TABLE, Self::take_flow_table),
+        ];
+        let mut is_whole = [false; 4];
+        for _ in 0..DUMPS {
+            for ((message, told, take), is_whole) in kinds.into_iter().zip(&mut is_whole) {
+                if *is_whole {
+                    continue;
+                }
+                match self.dump(transport, message, told, take)? {
+                    Dumped::Whole => *is_whole = true,
+                    Dumped::Torn => {}
+                    Dumped::Cut => return Ok(false),
+                }
+            }
+            if is_whole == [true; 4] || self.count() == self.objects {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn dump(
+        &mut self,
+        transport: &mut Transport,
+        message: u8,
+        told: u8,
+        take: Take,
+    ) -> Result<Dumped, NetlinkError> {
+        let of_table = |w: &mut Writer| w.text(IN_TABLE, TABLE);
+        transport.dump(message, told, of_table, |attributes| {
+            // Not every kernel leaves out the other tables.
+            let mut tables = attributes.clone().filter(|a| a.kind == IN_TABLE);
+            if tables.next().is_some_and(|a| a.text() == Some(TABLE)) {
+                take(self, attributes);
+            }
+        })
+    }
+
+    /// How many objects are known. Rules and elements do not count.
+    fn count(&self) -> usize {
+        self.chains.len() + self.sets.len() + self.counters.len() + self.foreign.len()
+    }
+
+    fn is_foreign(&mut self, what: String) {
+        self.foreign.insert(what);
     }
 
     fn take_chain(&mut self, attributes: Attributes<'_>) {
@@ -125,7 +179,7 @@ impl Image {
             Some((name, chain)) => {
                 self.chains.insert(name, chain);
             }
-            None => self.foreign.push("a chain without a name".to_owned()),
+            None => self.is_foreign("a chain without a name".to_owned()),
         }
     }
 
@@ -133,9 +187,7 @@ impl Image {
         let (chain, rule) = FoundRule::read(attributes);
         match self.chains.get_mut(&chain) {
             Some(chain) => chain.rules.push(rule),
-            None => self
-                .foreign
-                .push(format!("a rule of chain {chain}, which is not there")),
+            None => self.is_foreign(format!("a rule of chain {chain}, which is not there")),
         }
     }
 
@@ -144,7 +196,7 @@ impl Image {
             Some((name, set)) => {
                 self.sets.insert(name, set);
             }
-            None => self.foreign.push("a set without a name".to_owned()),
+            None => self.is_foreign("a set without a name".to_owned()),
         }
     }
 
@@ -163,8 +215,7 @@ impl Image {
             }
             name => {
                 let name = name.unwrap_or_default();
-                self.foreign
-                    .push(format!("object {name} (of type {kind}), not a counter"));
+                self.is_foreign(format!("object {name} (of type {kind}), not a counter"));
             }
         }
     }
@@ -173,7 +224,7 @@ impl Image {
         let name = attributes.find(|attribute| attribute.kind == NAME);
         let name = name.as_ref().and_then(Attribute::text);
         let name = name.unwrap_or_default();
-        self.foreign.push(format!("flowtable {name}"));
+        self.is_foreign(format!("flowtable {name}"));
     }
 }
 

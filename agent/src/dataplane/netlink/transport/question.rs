@@ -58,7 +58,7 @@ impl Transport {
         Ok(generation)
     }
 
-    /// Reads all objects that a dump tells of, which come as messages of kind `told`. What goes away meanwhile tears it.
+    /// Reads all objects that a dump tells of, which come as messages of kind `told`. Where something goes away meanwhile it ends early.
     pub(in super::super) fn dump(
         &mut self,
         message: u8,
@@ -68,7 +68,7 @@ impl Transport {
     ) -> Result<Dumped, NetlinkError> {
         let (header, told) = (Header::nftables(message), kind(NFTABLES, told));
         match self.channel.dump(header, told, attributes, take) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Dumped::Torn),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Dumped::Cut),
             dumped => dumped.map_err(|source| NetlinkError::socket("reading the table", source)),
         }
     }

@@ -15,16 +15,16 @@ use tracing::warn;
 use super::{NetlinkDataplane, NetlinkError};
 use crate::dataplane::Disturbance;
 use crate::netlink::{Channel, Received};
-use notice::Notices;
+pub(super) use notice::Notices;
 
 /// `NFNLGRP_NFTABLES`
-const GROUP: u32 = 7;
+pub(super) const GROUP: u32 = 7;
 
 /// Bytes that notifications may take before they are read: some hundred thousand elements. It is a bound, no memory.
 pub const NOTICES: usize = 8 << 20;
 
 /// Bytes of a datagram at most. The kernel makes them as large as a page of memory has, which may be 64 KiB.
-const DATAGRAM: usize = 64 << 10;
+pub(super) const DATAGRAM: usize = 64 << 10;
 
 /// A program that edits a table often does so by several commits. What comes so soon after the first is told with it.
 const TOGETHER: Duration = Duration::from_millis(5);

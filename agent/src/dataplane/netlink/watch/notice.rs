@@ -16,7 +16,7 @@ const PROCESS_NAME: u16 = 3;
 
 /// What is known of other programs' commits.
 #[derive(Debug)]
-pub(super) struct Notices {
+pub(in super::super) struct Notices {
     /// The number of the agent's own socket.
     own: u32,
     /// A commit whose end has not been seen.
@@ -26,7 +26,7 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    pub(super) fn new(own: u32) -> Self {
+    pub(in super::super) fn new(own: u32) -> Self {
         Self {
             own,
             commit: None,
@@ -35,23 +35,23 @@ impl Notices {
     }
 
     /// Whether there is something to tell.
-    pub(super) fn has_some(&self) -> bool {
+    pub(in super::super) fn has_some(&self) -> bool {
         self.done.is_some()
     }
 
     /// Hands over what there is to tell.
-    pub(super) fn tell(&mut self) -> Option<Disturbance> {
+    pub(in super::super) fn tell(&mut self) -> Option<Disturbance> {
         self.done.take()
     }
 
     /// Some notifications were lost, the end of a commit perhaps.
-    pub(super) fn overrun(&mut self) {
+    pub(in super::super) fn overrun(&mut self) {
         let known = self.commit.take().map(Disturbance::Foreign);
         self.add(known.unwrap_or(Disturbance::Overrun));
     }
 
     /// Takes a datagram. Most notifications are of other tables, and are many: those are hardly looked at.
-    pub(super) fn take(&mut self, datagram: &[u8]) {
+    pub(in super::super) fn take(&mut self, datagram: &[u8]) {
         for message in Messages(datagram) {
             let [subsystem, kind] = message.kind.to_be_bytes();
             if subsystem != NFTABLES || message.port == self.own {
