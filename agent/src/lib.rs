@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod dataplane;
+pub mod doctor;
 pub mod enforce;
 pub mod flow_log;
 pub mod http;

@@ -1,8 +1,10 @@
 //! The command line.
 
 mod agent;
+mod chosen;
 mod cleanup;
 mod compile;
+mod doctor;
 mod duration;
 mod endpoint;
 mod explain;
@@ -36,6 +38,8 @@ Examples:
     netpol cleanup
   Whether this node's kernel holds what it should (as root):
     netpol verify --node node-a --kubeconfig /etc/netpol/kubeconfig
+  Whether policies can be enforced on this node, and what to do if not (as root):
+    netpol doctor
   Who was dropped, by which policies, and which rule came nearest:
     netpol flows -f /var/log/netpol/flows.log";
 
@@ -53,6 +57,7 @@ enum Command {
     Explain(explain::Explain),
     Flows(flows::Flows),
     Agent(agent::Agent),
+    Doctor(doctor::Doctor),
     Cleanup(cleanup::Cleanup),
     Verify(verify::Verify),
 }
@@ -124,6 +129,7 @@ impl Command {
             Self::Explain(explain) => explain.run().await,
             Self::Flows(flows) => flows.run().await.map(|()| String::new()),
             Self::Agent(agent) => agent.run().await.map(|()| String::new()),
+            Self::Doctor(doctor) => doctor.run().await,
             Self::Cleanup(cleanup) => cleanup.run().await,
             Self::Verify(verify) => verify.run().await,
         }

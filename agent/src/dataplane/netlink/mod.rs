@@ -88,7 +88,12 @@ impl NetlinkDataplane {
             Operation::AddChain(chain.clone(), None),
             Operation::AddRule(chain, Rule::new(vec![], Verdict::Log(point, log))),
         ]);
-        let mut batch = Batch::encode(&transaction)?;
+        self.try_out(&transaction).await
+    }
+
+    /// Whether the kernel takes a transaction, which it looks at and does not commit.
+    pub async fn try_out(&self, transaction: &Transaction) -> Result<(), DataplaneError> {
+        let mut batch = Batch::encode(transaction)?;
         batch.only_try();
         let commit =
             |transport: &mut Transport, bytes: &mut [u8], last| transport.commit(bytes, last);
