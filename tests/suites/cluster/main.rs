@@ -8,6 +8,7 @@ mod agents;
 mod enforcement;
 mod packets;
 mod peers;
+mod plugin;
 mod pods;
 mod probes;
 mod questions;
@@ -91,6 +92,7 @@ fn play(cni: Cni, proxy: Proxy) {
         workloads::SCENARIOS,
         replacements::SCENARIOS,
         agents::SCENARIOS,
+        plugin::SCENARIOS,
         uninstall::SCENARIOS,
     ]
     .concat();
