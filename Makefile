@@ -34,10 +34,13 @@ cluster-down: ## ends it and removes every trace
 	@cargo build --quiet --locked -p netpol-tests --bin cluster
 	@target/debug/cluster down
 
-test: install ## every test: real packets, a real API server (root; minutes)
+HOST_ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
+test: ARCH = $(HOST_ARCH)
+test: install install-image ## every test: real packets, a real API server, real clusters with the agent's own image (root; minutes)
 	cargo build --locked -p netpol-agent --bins
 	@tests/control-plane/build.sh cluster >/dev/null
-	cargo test --locked --workspace
+	@tests/control-plane/build.sh helm >/dev/null
+	NETPOL_IMAGE=$$(deploy/image/build.sh $(ARCH)) && export NETPOL_IMAGE && cargo test --locked --workspace
 
 bench: ## what compiling costs and how it grows; what a logged drop costs, and how many a second the kernel hands on; what programming the kernel costs; what the agent costs at its design size (root)
 	cargo bench --quiet --locked -p policy-compiler --bench compile

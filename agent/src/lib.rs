@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod dataplane;
+pub mod doctor;
 #[cfg(test)]
 mod documents;
 pub mod enforce;

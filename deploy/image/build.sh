@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 : "${version:?no version in Cargo.toml}"
-target=${CARGO_TARGET_DIR:-target}
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 out="$target/image"
 layout=$(mktemp -d)
 trap 'rm -rf "$layout"' EXIT

@@ -42,6 +42,8 @@ mod ledger;
 mod lifecycle;
 #[path = "packets/live.rs"]
 mod live;
+#[path = "packets/node_findings.rs"]
+mod node_findings;
 #[path = "packets/node_ports.rs"]
 mod node_ports;
 #[path = "packets/older_tables.rs"]

@@ -13,8 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 use super::flow_log::FlowLogArguments;
-use super::{Failure, duration, listen, log, stop_signal};
+use super::{Failure, chosen, duration, listen, log, stop_signal};
 use crate::dataplane::{Disturbance, NetlinkDataplane, NftProcess, NodeDataplane};
+use crate::doctor::Attending;
 use crate::enforce::{Enforcement, FREQUENT_INSPECTION, RARE_INSPECTION, Timing, enforce};
 use crate::flow_log::FlowLog;
 use crate::http::Server;
@@ -40,7 +41,8 @@ A node has one agent: another waits 10 s for it to end, then says which process
 it is, and ends. Nothing is written before everything is known. When the agent stops, or cannot
 reach the API server, the rules stay as they are; `netpol cleanup` removes them.
 
-/readyz answers 200 when the rules are in the kernel, else 503 and the reason.
+/readyz answers 200 when the rules are in the kernel and packets meet them,
+else 503 and the reason; `netpol doctor` says what to do.
 /healthz answers 200 while the agent works. /metrics is for Prometheus.
 The agent is on the node's own network: at the default address only the node
 itself can ask (in probes set `host: 127.0.0.1`). To be scraped, give --listen
@@ -81,6 +83,11 @@ pub(super) struct Agent {
     /// …but at the latest this long after a change
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = duration::parse)]
     max_delay: Duration,
+
+    /// Show packets on bridges to netfilter, if pods hang on one and they are not: sets
+    /// net.bridge.bridge-nf-call-iptables and -ip6tables to 1
+    #[arg(long)]
+    enable_bridge_netfilter: bool,
 
     /// How rules get into the kernel; `nft` needs the program of that name, and notices other programs' edits late or never
     #[arg(long, value_enum, value_name = "WAY", default_value_t, hide = true)]
@@ -162,6 +169,8 @@ impl Agent {
         let server = Server::bind(self.listen, telemetry.clone()).await?;
         info!(version = env!("CARGO_PKG_VERSION"), %node, listen = %server.address()?, "netpol agent starts");
         tokio::spawn(server.run());
+        let attending = Attending::start(telemetry.clone(), self.enable_bridge_netfilter).await;
+        tokio::spawn(attending.run());
         let client = match &self.manifests {
             Some(_) => None,
             None => Some(source::connect(&self.cluster()?).await?),
@@ -215,23 +224,12 @@ impl Agent {
     }
 
     fn cluster(&self) -> Result<ClusterConfig, Failure> {
-        let has = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
-        let kubeconfig = ClusterConfig::Kubeconfig {
-            file: self.kubeconfig.clone(),
-            context: self.context.clone(),
-        };
-        if self.kubeconfig.is_some() || self.context.is_some() {
-            Ok(kubeconfig)
-        } else if has("KUBERNETES_SERVICE_HOST") {
-            Ok(ClusterConfig::InCluster)
-        } else if has("KUBECONFIG") {
-            Ok(kubeconfig)
-        } else {
-            Err(Failure::because(
-                "no cluster to watch: this is not a pod of a cluster; give --kubeconfig FILE or --manifests FOLDER"
-                    .to_owned(),
-            ))
-        }
+        let chosen = chosen::cluster(self.kubeconfig.as_deref(), self.context.as_deref());
+        chosen.ok_or_else(|| {
+            Failure::because(
+                "no cluster to watch: this is not a pod of a cluster; give --kubeconfig FILE or --manifests FOLDER",
+            )
+        })
     }
 }
 

@@ -1,9 +1,11 @@
 //! The command line.
 
 mod agent;
+mod chosen;
 mod cleanup;
 mod compile;
 mod completions;
+mod doctor;
 mod duration;
 mod endpoint;
 mod explain;
@@ -42,6 +44,8 @@ Examples:
     netpol cleanup
   Whether this node's kernel holds what it should (as root):
     netpol verify --node node-a --kubeconfig /etc/netpol/kubeconfig
+  Whether policies can be enforced on this node, and what to do if not (as root):
+    netpol doctor
   Who was dropped, by which policies, and which rule came nearest:
     netpol flows -f /var/log/netpol/flows.log";
 
@@ -59,6 +63,7 @@ enum Command {
     Explain(explain::Explain),
     Flows(flows::Flows),
     Agent(agent::Agent),
+    Doctor(doctor::Doctor),
     Cleanup(cleanup::Cleanup),
     Verify(verify::Verify),
     Completions(completions::Completions),
@@ -144,6 +149,7 @@ impl Command {
             Self::Explain(explain) => explain.run(form).await,
             Self::Flows(flows) => flows.run(form).await.map(|()| String::new()),
             Self::Agent(agent) => agent.run().await.map(|()| String::new()),
+            Self::Doctor(doctor) => doctor.run().await,
             Self::Cleanup(cleanup) => cleanup.run().await,
             Self::Verify(verify) => verify.run(form).await,
             Self::Completions(completions) => Ok(completions.run()),

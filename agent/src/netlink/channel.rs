@@ -3,14 +3,14 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use netlink_sys::constants::NETLINK_NETFILTER;
+use netlink_sys::constants::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 use super::message::{Message, Messages};
 
-/// A socket to netfilter in the network namespace of the thread that opened it.
+/// A socket to netfilter, or to what knows the links, in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub(crate) struct Channel {
     socket: Socket,
@@ -30,9 +30,18 @@ pub(crate) enum Received<'a> {
 }
 
 impl Channel {
-    /// Opens one that takes datagrams of so many bytes; what is longer is cut.
+    /// Opens one to netfilter that takes datagrams of so many bytes; what is longer is cut.
     pub(crate) fn open(datagram: usize) -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+        Self::open_to(NETLINK_NETFILTER, datagram)
+    }
+
+    /// As [`Channel::open`], to what knows links and routes.
+    pub(crate) fn open_route(datagram: usize) -> io::Result<Self> {
+        Self::open_to(NETLINK_ROUTE, datagram)
+    }
+
+    fn open_to(protocol: isize, datagram: usize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         let port = socket.bind_auto()?.port_number();
         // Refusals come without the refused message, but with where in it the fault is. Old kernels do without.
         let _ = socket.set_cap_ack(true);

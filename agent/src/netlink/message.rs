@@ -88,7 +88,18 @@ impl<'a> Message<'a> {
 
     /// The attributes of an object that is told of.
     pub(crate) fn attributes(&self) -> Attributes<'a> {
-        Attributes(self.payload.get(HEADERS - HEADER..).unwrap_or(&[]))
+        self.attributes_behind(HEADERS - HEADER)
+    }
+
+    /// The attributes behind a second header of another length than netfilter's.
+    pub(crate) fn attributes_behind(&self, header: usize) -> Attributes<'a> {
+        Attributes(self.payload.get(header..).unwrap_or(&[]))
+    }
+
+    /// A number in that header, by its place.
+    pub(crate) fn number_at(&self, place: usize) -> Option<u32> {
+        let bytes = self.payload.get(place..)?.first_chunk()?;
+        Some(u32::from_ne_bytes(*bytes))
     }
 }
 

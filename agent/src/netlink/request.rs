@@ -51,17 +51,30 @@ impl Channel {
     /// error; what `ENOENT` means depends on what was asked for.
     pub(crate) fn dump(
         &mut self,
-        mut header: Header,
+        header: Header,
         told: u16,
         attributes: impl FnOnce(&mut Writer),
         mut take: impl FnMut(Attributes<'_>),
+    ) -> io::Result<Dumped> {
+        self.dump_messages(header, told, attributes, |message| {
+            take(message.attributes());
+        })
+    }
+
+    /// As [`Channel::dump`], with what leads each object.
+    pub(crate) fn dump_messages(
+        &mut self,
+        mut header: Header,
+        told: u16,
+        attributes: impl FnOnce(&mut Writer),
+        mut take: impl FnMut(Message<'_>),
     ) -> io::Result<Dumped> {
         header.flags |= DUMP;
         let (mut end, mut is_torn) = (None, false);
         let is_all = self.ask(header, attributes, |message| {
             is_torn |= message.is_torn();
             if message.kind == told {
-                take(message.attributes());
+                take(message);
             } else if let Some(errno) = message.end() {
                 end = Some(errno);
             }

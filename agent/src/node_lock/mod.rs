@@ -66,6 +66,11 @@ impl NodeLock {
         })
     }
 
+    /// Who holds the lock of the network namespace that this thread is in, if anybody does. Takes nothing.
+    pub fn holder() -> Option<Holder> {
+        Some(Holder::of(GROUP)).filter(|holder| holder.port.is_some())
+    }
+
     fn try_take() -> Result<Option<Self>, NflogError> {
         // Should anybody log to this group, next to nothing of it waits in the kernel.
         let settings = NflogSettings {

@@ -24,6 +24,8 @@ struct State {
     failure: Option<String>,
     /// Another program has deleted the table.
     lost: bool,
+    /// Why policies cannot be enforced on this node.
+    node: Option<String>,
 }
 
 /// Why the agent is not ready, in plain words.
@@ -64,6 +66,10 @@ impl Health {
         self.state().lost = true;
     }
 
+    pub(super) fn examined(&self, trouble: Option<String>) {
+        self.state().node = trouble;
+    }
+
     pub(super) fn beat(&self) {
         self.state().last_beat = Some(Instant::now());
     }
@@ -76,10 +82,26 @@ impl Health {
 
     pub(super) fn readiness(&self) -> Result<(), NotReady> {
         let state = self.state();
-        if let Some(failure) = &state.failure {
-            let kept = if state.lost {
+        let rules = state.rules();
+        match (&state.node, rules) {
+            (None, rules) => rules,
+            (Some(trouble), Ok(())) => Err(NotReady(format!(
+                "the rules are written, but this node does not enforce them: {trouble}"
+            ))),
+            (Some(trouble), Err(NotReady(reason))) => Err(NotReady(format!(
+                "{reason}; and this node would not enforce them: {trouble}"
+            ))),
+        }
+    }
+}
+
+impl State {
+    /// Whether the rules in the kernel are those that they should be.
+    fn rules(&self) -> Result<(), NotReady> {
+        if let Some(failure) = &self.failure {
+            let kept = if self.lost {
                 "and another program has deleted the rules before it"
-            } else if state.ever_committed {
+            } else if self.ever_committed {
                 "the rules before it stay in force"
             } else {
                 "no rules are written yet"
@@ -88,15 +110,15 @@ impl Health {
                 "the last change could not be written to nftables, {kept}: {failure}"
             )));
         }
-        if state.lost {
+        if self.lost {
             return Err(NotReady(
                 "another program has deleted the rules; they are being written anew".to_owned(),
             ));
         }
-        if state.ever_committed {
+        if self.ever_committed {
             return Ok(());
         }
-        let awaited: Vec<String> = state
+        let awaited: Vec<String> = self
             .awaited
             .iter()
             .map(|(what, trouble)| {
@@ -152,6 +174,23 @@ mod tests {
         health.committed();
         // Being out of reach of the API server later on changes nothing in the kernel.
         health.waiting_for("pods", Some("connection refused".to_owned()));
+        assert_eq!(reason(&health), "ready");
+    }
+
+    #[test]
+    fn a_node_that_cannot_enforce_is_not_ready() {
+        let health = Health::default();
+        health.examined(Some("no hooks".to_owned()));
+        assert_eq!(
+            reason(&health),
+            "the first rules are being written; and this node would not enforce them: no hooks"
+        );
+        health.committed();
+        assert_eq!(
+            reason(&health),
+            "the rules are written, but this node does not enforce them: no hooks"
+        );
+        health.examined(None);
         assert_eq!(reason(&health), "ready");
     }
 

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Counts;
 use super::drops::Drops;
 use super::gauge::gauge;
+use super::node::Node;
 use super::table::Table;
 use crate::dataplane::Part;
 use policy_compiler::decode::Kind;
@@ -43,6 +44,7 @@ pub(super) struct Metrics {
     repairs: Family<Labels, Counter>,
     source_failures: Family<Labels, Counter>,
     faulty_manifests: Gauge,
+    pub(super) node: Node,
     pub(super) table: Table,
     pub(super) drops: Drops,
 }
@@ -61,6 +63,7 @@ impl Default for Metrics {
             repairs: Family::default(),
             source_failures: Family::default(),
             faulty_manifests: Gauge::default(),
+            node: Node::default(),
             table: Table::default(),
             drops: Drops::default(),
         };
@@ -126,6 +129,7 @@ impl Metrics {
             "Failed requests to the API server, or refused manifest files",
             self.source_failures.clone(),
         );
+        self.node.register(registry);
         self.table.register(registry);
         self.drops.register(registry);
         // A rate over a counter needs the zero before the first failure.
@@ -251,6 +255,7 @@ mod tests {
         for (added, deleted) in [(5, 2), (0, 1)] {
             metrics.table.moved(Elements { added, deleted });
         }
+        metrics.node.set(2, 1);
         for total in [100, 250] {
             metrics.table.set_sent(total);
         }
@@ -271,6 +276,8 @@ mod tests {
             "netpol_elements_added_total 5",
             "netpol_elements_deleted_total 3",
             "netpol_sent_bytes_total 250",
+            "netpol_node_findings{level=\"warning\"} 2",
+            "netpol_node_findings{level=\"error\"} 1",
             "netpol_source_failures_total{kind=\"pods\"} 1",
             concat!(
                 "netpol_build_info{version=\"",

@@ -4,6 +4,7 @@ mod drops;
 mod gauge;
 mod health;
 mod metrics;
+mod node;
 #[cfg(test)]
 mod reference;
 mod table;
@@ -121,6 +122,12 @@ impl Telemetry {
         self.shared.metrics.set_faulty_manifests(count);
     }
 
+    /// The node was looked at. Where policies cannot be enforced, `trouble` says why.
+    pub fn examined(&self, warnings: usize, errors: usize, trouble: Option<String>) {
+        self.shared.metrics.node.set(warnings, errors);
+        self.shared.health.examined(trouble);
+    }
+
     /// What the agent knows of.
     pub fn set_counts(&self, counts: Counts) {
         self.shared.metrics.set_counts(counts);
@@ -167,7 +174,7 @@ impl Telemetry {
         self.shared.health.is_alive()
     }
 
-    /// `Ok` if the rules in the kernel are those that the objects ask for.
+    /// `Ok` if the rules in the kernel are those that the objects ask for, and packets meet them.
     pub fn readiness(&self) -> Result<(), NotReady> {
         self.shared.health.readiness()
     }

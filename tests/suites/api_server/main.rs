@@ -4,6 +4,7 @@
 //! namespaces of the lab; their objects are written as scheduler and kubelet would write them.
 
 mod changes;
+mod doctor;
 mod faults;
 mod live;
 mod outages;

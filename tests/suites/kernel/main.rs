@@ -1,6 +1,7 @@
 //! The table in the real kernel: what is left of random worlds, the packets that pass, and what is counted.
 
 mod counters;
+mod doctor;
 mod enforced;
 mod netlink;
 mod packets;

@@ -1,0 +1,259 @@
+//! What netpol's rules need of the kernel, each tried by itself.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use policy_compiler::model::{Direction, Protocol};
+use policy_compiler::ruleset::{
+    AddressMatch, Comment, DropLog, DropOf, DropPoint, Element, Family, Hook, Ident, Match,
+    Operation, Rule, SetKey, Side, Transaction, Verdict,
+};
+
+use super::Finding;
+use crate::dataplane::{DataplaneError, NetlinkDataplane};
+
+const CHECK: &str = "kernel";
+
+/// Something that rules are made of.
+#[derive(Clone, Debug)]
+pub struct Feature {
+    /// In words.
+    pub what: &'static str,
+    /// The options of the kernel that bring it.
+    pub options: &'static str,
+    /// Without it there is no enforcement, and not just no flow log.
+    pub is_needed: bool,
+    /// What the kernel takes only if it has it.
+    pub attempt: Transaction,
+}
+
+/// What there is to know of a feature that rules cannot do without.
+type Needed = (&'static str, &'static str, Vec<Operation>);
+
+/// All of them, the table that everything else is in first.
+pub fn features() -> Vec<Feature> {
+    let needed = [hooks()].into_iter().chain(sets()).chain(statements());
+    let needed = needed.map(|(what, options, operations)| Feature {
+        what,
+        options,
+        is_needed: true,
+        attempt: attempt(operations),
+    });
+    let point = DropPoint {
+        direction: Direction::Ingress,
+        of: DropOf::Contested,
+    };
+    let log = Verdict::Log(point, DropLog::default());
+    let logging = Feature {
+        what: "the log of dropped packets (limit, log group)",
+        options: "CONFIG_NFT_LIMIT, CONFIG_NFT_LOG, CONFIG_NETFILTER_NETLINK_LOG",
+        is_needed: false,
+        attempt: attempt(vec![rule(vec![], log)]),
+    };
+    needed.chain([logging]).collect()
+}
+
+fn hooks() -> Needed {
+    let hooks = [
+        Hook::Forward(Direction::Egress),
+        Hook::Input,
+        Hook::Output(Direction::Egress),
+    ];
+    let bases = hooks.into_iter().map(|hook| {
+        let name = Ident::fixed(&format!("doctor-{}", hook.name()));
+        Operation::AddChain(name, Some(hook))
+    });
+    (
+        "tables for both families, with chains on forward, input and output",
+        "CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET",
+        bases.collect(),
+    )
+}
+
+const V4: Family = Family::V4;
+/// Of a range for documentation.
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+fn sets() -> [Needed; 4] {
+    let of_addresses = |set| Match::Address(Side::Source, AddressMatch::Set(V4, ident(set)));
+    let filled = |name, key, element: Element, condition: Match| {
+        vec![
+            Operation::AddSet(ident(name), key, Comment::new("doctor")),
+            Operation::AddElements(ident(name), std::iter::once(element).collect()),
+            accept(condition),
+        ]
+    };
+    let last = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
+    let (hashed, ranges, pairs) = ("doctor-addresses", "doctor-ranges", "doctor-pairs");
+    let address = Element::Address(ADDRESS);
+    let range = Element::Range(ADDRESS, last);
+    let pair = Element::AddressPort(ADDRESS, 80);
+    let by_pair = Match::NamedPort(V4, Protocol::Tcp, ident(pairs));
+    let (map, target) = (ident("doctor-map"), ident("doctor-target"));
+    let mapped = vec![
+        Operation::AddMap(map.clone(), V4),
+        Operation::AddChain(target.clone(), None),
+        Operation::AddMapElements(map.clone(), vec![(ADDRESS, target)]),
+        rule(vec![], Verdict::AddressMap(V4, Side::Source, map)),
+    ];
+    [
+        (
+            "sets of addresses",
+            "CONFIG_NF_TABLES, in old kernels CONFIG_NFT_HASH",
+            filled(hashed, SetKey::Address(V4), address, of_addresses(hashed)),
+        ),
+        (
+            "sets of ranges",
+            "CONFIG_NF_TABLES, in old kernels CONFIG_NFT_RBTREE",
+            filled(ranges, SetKey::Range(V4), range, of_addresses(ranges)),
+        ),
+        (
+            "sets of address and port",
+            "CONFIG_NF_TABLES",
+            filled(pairs, SetKey::AddressPort(V4), pair, by_pair),
+        ),
+        ("maps from addresses to chains", "CONFIG_NF_TABLES", mapped),
+    ]
+}
+
+fn statements() -> [Needed; 5] {
+    let (other, counter) = (ident("doctor-other"), ident("doctor-counter"));
+    let jump = vec![
+        Operation::AddChain(other.clone(), None),
+        rule(vec![], Verdict::Jump(other)),
+    ];
+    let drops = vec![
+        Operation::AddCounter(counter.clone()),
+        rule(vec![], Verdict::CountAndDrop(counter)),
+    ];
+    [
+        ("jumps between chains", "CONFIG_NF_TABLES", jump),
+        (
+            "connection tracking (ct state)",
+            "CONFIG_NFT_CT, CONFIG_NF_CONNTRACK",
+            vec![accept(Match::Tracked)],
+        ),
+        (
+            "addresses that connection tracking translated (ct status)",
+            "CONFIG_NFT_CT, CONFIG_NF_CONNTRACK",
+            vec![accept(Match::Translated)],
+        ),
+        (
+            "the question whether an address is the node's own (fib)",
+            "CONFIG_NFT_FIB_INET, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6",
+            vec![accept(Match::SourceIsLocal)],
+        ),
+        (
+            "named counters",
+            "CONFIG_NFT_COUNTER, CONFIG_NFT_OBJREF",
+            drops,
+        ),
+    ]
+}
+
+fn ident(name: &str) -> Ident {
+    Ident::fixed(name)
+}
+
+fn rule(matches: Vec<Match>, verdict: Verdict) -> Operation {
+    Operation::AddRule(ident("doctor"), Rule::new(matches, verdict))
+}
+
+fn accept(condition: Match) -> Operation {
+    rule(vec![condition], Verdict::Accept)
+}
+
+fn attempt(operations: Vec<Operation>) -> Transaction {
+    let ground = [
+        Operation::AddTable,
+        Operation::AddChain(ident("doctor"), None),
+    ];
+    Transaction::new(ground.into_iter().chain(operations).collect())
+}
+
+/// Tries all of them. Nothing is committed.
+pub(super) async fn examine(dataplane: &NetlinkDataplane) -> Vec<Finding> {
+    // To give up a batch takes the kernel longer than to look at it, so one is for all unless it is refused.
+    let operations = features().into_iter().flat_map(|feature| {
+        let operations = feature.attempt.operations();
+        operations.to_vec()
+    });
+    let together = Transaction::new(operations.collect());
+    if dataplane.try_out(&together).await.is_ok() {
+        return judge(&[]);
+    }
+    let mut refusals = Vec::new();
+    for feature in features() {
+        if let Err(error) = dataplane.try_out(&feature.attempt).await {
+            refusals.push((feature, error));
+        }
+    }
+    judge(&refusals)
+}
+
+fn judge(refusals: &[(Feature, DataplaneError)]) -> Vec<Finding> {
+    if refusals.is_empty() {
+        return vec![Finding::ok(
+            CHECK,
+            "this kernel takes all that the rules need",
+        )];
+    }
+    let told = |(feature, error): &(Feature, DataplaneError)| {
+        let Feature { what, options, .. } = feature;
+        let advice = if error.is_refusal() {
+            format!("use a kernel with {options}, or load their modules on the node")
+        } else {
+            "see whether another program keeps nftables busy, and ask again".to_owned()
+        };
+        let finding = if feature.is_needed {
+            Finding::error(CHECK, format!("the kernel refuses {what}: {error}"), advice)
+        } else {
+            Finding::warning(
+                CHECK,
+                format!("the kernel refuses {what}, so that drops are not told: {error}"),
+                advice,
+            )
+        };
+        finding.about(what)
+    };
+    refusals.iter().map(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+    use crate::dataplane::NetlinkError;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let refusal = || {
+            DataplaneError::from(NetlinkError::Refused {
+                command: "add rule".to_owned(),
+                reason: "No such file or directory".to_owned(),
+                errno: 2,
+                others: 0,
+            })
+        };
+        let find = |words: &str| {
+            let found = features().into_iter().find(|f| f.what.contains(words));
+            found.expect("a feature")
+        };
+        let rows = [
+            ("ct state", Level::Error, "CONFIG_NFT_CT"),
+            ("fib", Level::Error, "CONFIG_NFT_FIB_INET"),
+            ("log group", Level::Warning, "CONFIG_NFT_LOG"),
+        ];
+        for (words, level, option) in rows {
+            let findings = judge(&[(find(words), refusal())]);
+            let [finding] = findings.as_slice() else {
+                panic!("{findings:?}")
+            };
+            assert_eq!(finding.level, level, "{finding}");
+            assert!(finding.to_string().contains(option), "{finding}");
+        }
+        let busy = DataplaneError::from(NetlinkError::NoAnswer { is_unchanged: true });
+        let findings = judge(&[(find("fib"), busy)]);
+        assert!(!findings[0].to_string().contains("CONFIG_"), "{findings:?}");
+        assert_eq!(judge(&[])[0].level, Level::Ok);
+    }
+}

@@ -1,0 +1,154 @@
+//! The links of the node, as rtnetlink tells them.
+
+use std::io;
+
+use crate::netlink::{Attribute, Attributes, Channel, Dumped, Header, Message};
+
+/// `RTM_NEWLINK`
+const NEW_LINK: u16 = 16;
+/// `RTM_GETLINK`
+const GET_LINK: u16 = 18;
+
+/// Bytes of `struct ifinfomsg`, and where in it the link's number is.
+const LINK_HEADER: usize = 16;
+const INDEX: usize = 4;
+
+// `IFLA_…`
+const NAME: u16 = 3;
+const MASTER: u16 = 10;
+const INFO: u16 = 18;
+const NETNS: u16 = 37;
+
+// `IFLA_INFO_…`
+const KIND: u16 = 1;
+const DATA: u16 = 2;
+
+// `IFLA_BR_NF_CALL_…`
+const CALLS_V4: u16 = 36;
+const CALLS_V6: u16 = 37;
+
+/// Bytes of a datagram at most: so much the kernel dumps at once if there is room for it.
+const DATAGRAM: usize = 32 << 10;
+/// Links come and go while they are told.
+const ATTEMPTS: u32 = 3;
+
+/// A network interface of the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) index: u32,
+    pub(super) name: String,
+    /// `veth`, `bridge`, `ipvlan`, …; nothing for hardware.
+    pub(super) kind: String,
+    /// The number of the link that this is a port of.
+    pub(super) master: Option<u32>,
+    /// Its other end, or what it stands on, is in another network namespace.
+    pub(super) leads_elsewhere: bool,
+    /// A bridge shows its packets to netfilter whatever the settings for all bridges say, by family.
+    pub(super) shows: [bool; 2],
+}
+
+/// All links of the network namespace of this thread.
+pub(super) fn read() -> io::Result<Vec<Link>> {
+    let mut channel = Channel::open_route(DATAGRAM)?;
+    let mut attempt = 1;
+    loop {
+        let header = Header {
+            kind: GET_LINK,
+            ..Header::default()
+        };
+        let mut links = Vec::new();
+        let take = |message: Message<'_>| {
+            if let Some(index) = message.number_at(INDEX) {
+                links.push(link(index, message.attributes_behind(LINK_HEADER)));
+            }
+        };
+        let dumped = channel.dump_messages(header, NEW_LINK, |_| {}, take)?;
+        if dumped == Dumped::Whole || attempt == ATTEMPTS {
+            return Ok(links);
+        }
+        attempt += 1;
+    }
+}
+
+fn link(index: u32, attributes: Attributes<'_>) -> Link {
+    let mut link = Link {
+        index,
+        ..Link::default()
+    };
+    for attribute in attributes {
+        match attribute.kind {
+            NAME => link.name = text(&attribute),
+            MASTER => {
+                let number = attribute.value.first_chunk().copied();
+                link.master = number.map(u32::from_ne_bytes);
+            }
+            NETNS => link.leads_elsewhere = true,
+            INFO => read_info(&mut link, Attributes(attribute.value)),
+            _ => {}
+        }
+    }
+    link
+}
+
+fn read_info(link: &mut Link, attributes: Attributes<'_>) {
+    for attribute in attributes {
+        match attribute.kind {
+            KIND => link.kind = text(&attribute),
+            // What the data means depends on the kind, which stands before it.
+            DATA if link.kind == "bridge" => {
+                for option in Attributes(attribute.value) {
+                    let is_on = option.value.first().is_some_and(|value| *value != 0);
+                    match option.kind {
+                        CALLS_V4 => link.shows[0] = is_on,
+                        CALLS_V6 => link.shows[1] = is_on,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn text(attribute: &Attribute<'_>) -> String {
+    attribute.text().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::written;
+
+    #[test]
+    fn links_are_read_from_attributes() {
+        let bytes = written(|w| {
+            w.text(NAME, "cni0");
+            w.put(MASTER, &7_u32.to_ne_bytes());
+            w.nest(INFO, |w| {
+                w.text(KIND, "bridge");
+                w.nest(DATA, |w| {
+                    w.put(CALLS_V4, &[1]);
+                    w.put(CALLS_V6, &[0]);
+                });
+            });
+        });
+        let bridge = Link {
+            index: 3,
+            name: "cni0".to_owned(),
+            kind: "bridge".to_owned(),
+            master: Some(7),
+            leads_elsewhere: false,
+            shows: [true, false],
+        };
+        assert_eq!(link(3, Attributes(&bytes.expect("short"))), bridge);
+        let bytes = written(|w| {
+            w.nest(INFO, |w| {
+                w.text(KIND, "veth");
+                w.nest(DATA, |w| w.put(CALLS_V4, &[1]));
+            });
+            w.put(NETNS, &0_u32.to_ne_bytes());
+        });
+        let veth = link(4, Attributes(&bytes.expect("short")));
+        assert_eq!((veth.leads_elsewhere, veth.shows), (true, [false; 2]));
+    }
+}
