@@ -34,6 +34,10 @@ Needs root or CAP_NET_ADMIN, in the node's own network namespace.";
 /// Say whether policies can be enforced on this node, and what to do if not
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag that people set or do not"
+)]
 pub(super) struct Doctor {
     /// Name of this node, as in spec.nodeName of its pods
     #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = Name::parse)]
