@@ -104,7 +104,7 @@ fn untracking(channel: &mut Channel, early: Vec<Place>) -> io::Result<BTreeSet<S
             }
         });
         match dumped {
-            Ok(Dumped::Whole | Dumped::Torn) => {}
+            Ok(_) => {}
             // It has gone meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
