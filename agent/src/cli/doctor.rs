@@ -36,7 +36,7 @@ Needs root or CAP_NET_ADMIN, in the node's own network namespace.";
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Doctor {
     #[command(flatten)]
-    cluster: Cluster,
+    cluster: Questions,
 
     /// Show packets on bridges to netfilter, if pods hang on one and they are not: sets
     /// net.bridge.bridge-nf-call-iptables and -ip6tables to 1
@@ -54,7 +54,7 @@ pub(super) struct Doctor {
 
 /// The cluster, and the node's place in it.
 #[derive(Debug, Args)]
-struct Cluster {
+struct Questions {
     /// Name of this node, as in spec.nodeName of its pods
     #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = Name::parse)]
     node_name: Option<Name>,
@@ -102,7 +102,7 @@ impl Doctor {
     }
 }
 
-impl Cluster {
+impl Questions {
     async fn examine(&self) -> Vec<Finding> {
         let chosen = chosen::cluster(self.kubeconfig.as_deref(), self.context.as_deref());
         let Some(config) = chosen else {
