@@ -56,5 +56,6 @@ check: ## formatting, lints, documentation, licences and sources of dependencies
 	@cargo deny --version 2>/dev/null | grep -q ' $(CARGO_DENY_VERSION)$$' || cargo install --quiet --locked cargo-deny@$(CARGO_DENY_VERSION)
 	cargo deny --locked check bans licenses sources
 
-goldens: ## rewrites what is made from the code: fixtures/*/expected.nft, deploy/netpol.yaml; read the difference before you commit it
+goldens: ## rewrites what is made from the code: fixtures/*/expected.nft, deploy/netpol.yaml, the references in docs/; read the difference before you commit it
 	NETPOL_UPDATE_GOLDENS=1 cargo test --locked -p netpol-tests --test goldens --test deploy
+	NETPOL_UPDATE_GOLDENS=1 cargo test --locked -p netpol-agent --lib reference::the_document

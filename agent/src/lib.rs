@@ -8,6 +8,8 @@
 pub mod cli;
 pub mod dataplane;
 pub mod doctor;
+#[cfg(test)]
+mod documents;
 pub mod enforce;
 pub mod flow_log;
 pub mod http;

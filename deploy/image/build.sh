@@ -63,7 +63,7 @@ for arch in "$@"; do
   install -m 755 "$program" "$root/netpol"
   diff_id=$(archive "$root" | sha256sum | cut -d' ' -f1)
   layer=$(archive "$root" | gzip -9n | blob application/vnd.oci.image.layer.v1.tar+gzip)
-  config=$(printf '{"architecture":"%s","os":"linux","config":{"Entrypoint":["/netpol"],"Labels":{%s}},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+  config=$(printf '{"architecture":"%s","os":"linux","config":{"Entrypoint":["/netpol"],"Env":["PATH=/"],"Labels":{%s}},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
     "$arch" "\"org.opencontainers.image.version\":\"$version\",\"org.opencontainers.image.licenses\":\"Apache-2.0\"" "$diff_id" |
     blob application/vnd.oci.image.config.v1+json)
   manifest=$(printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":%s},"layers":[%s}]}' \

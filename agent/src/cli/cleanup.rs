@@ -10,6 +10,10 @@ use crate::node_lock::{LockError, NodeLock};
 /// Remove netpol's rules from this node's kernel: nothing is isolated any more. Other tables are left alone
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  On a node, as root, when its agent has been stopped:
+    netpol cleanup
+
 Stop the agent first: nothing is removed while one runs, which would write its rules anew at once.
 Doing it again does no harm. Needs root or CAP_NET_ADMIN.")]
 pub(super) struct Cleanup {

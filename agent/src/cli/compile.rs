@@ -2,10 +2,12 @@
 
 use clap::{Args, ValueEnum};
 use policy_compiler::compile::compile_with;
-use policy_compiler::model::{Name, NodeScope, ObjectKey};
+use policy_compiler::model::{Name, NodeScope};
 use policy_compiler::ruleset::DropLog;
 
-use super::input::{Input, find_pod};
+use super::form::Form;
+use super::input::{Input, Loaded, find_pod};
+use super::pod_name::{Namespace, PodName};
 use super::{Failure, remark, summary};
 
 const AFTER_HELP: &str = "\
@@ -14,8 +16,8 @@ Examples:
     netpol compile -f shop.yaml
   What the agent on node-a would load:
     netpol compile -f shop.yaml --node node-a
-  Only what concerns one pod:
-    netpol compile -f shop.yaml --pod shop/db
+  Only what concerns one pod, in the cluster that kubectl talks to:
+    netpol compile --pod shop/db
   Which pods are isolated, and by which policies:
     netpol compile -f shop.yaml -o summary
   A chart, before it is installed:
@@ -37,8 +39,11 @@ pub(super) struct Compile {
     node: Option<Name>,
 
     /// Only this pod
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = str::parse::<ObjectKey>)]
-    pod: Option<ObjectKey>,
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = PodName::parse)]
+    pod: Option<PodName>,
+
+    #[command(flatten)]
+    namespace: Namespace,
 
     /// Without the rules that log what is dropped
     #[arg(long)]
@@ -60,11 +65,15 @@ enum Output {
 }
 
 impl Compile {
-    pub(super) async fn run(self) -> Result<String, Failure> {
-        let manifests = self.input.load().await?;
+    pub(super) async fn run(self, form: Form) -> Result<String, Failure> {
+        let Loaded {
+            manifests,
+            namespace,
+        } = self.input.load(form).await?;
         let snapshot = &manifests.snapshot;
-        let pod = self
-            .pod
+        let namespace = self.namespace.or(namespace);
+        let key = self.pod.map(|pod| pod.within(&namespace));
+        let pod = key
             .as_ref()
             .map(|key| find_pod(snapshot, key))
             .transpose()?;
@@ -78,7 +87,7 @@ impl Compile {
         }
         let scope = self.node.map_or(NodeScope::AllNodes, NodeScope::Node);
         if let Output::Summary = self.output {
-            return Ok(summary::summary(&manifests, &scope, self.pod.as_ref()));
+            return Ok(summary::summary(&manifests, &scope, key.as_ref()));
         }
         let log = (!self.no_flow_log).then(DropLog::default);
         let mut ruleset = compile_with(snapshot, &scope, log.as_ref());

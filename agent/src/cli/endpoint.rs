@@ -8,12 +8,13 @@ use policy_compiler::verdict::{Endpoint, Transport};
 
 use super::Failure;
 use super::input::find_pod;
+use super::pod_name::PodName;
 
 /// What `--from` and `--to` take.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum End<P = ObjectKey> {
     /// `namespace/pod`, `pod`
-    Pod(ObjectKey),
+    Pod(P),
     /// `10.0.0.1`, `fd00::1`
     Address(IpAddr),
     /// `node:name`, `node:name/10.0.0.1`
@@ -31,7 +32,7 @@ pub(super) enum Port {
     Icmp,
 }
 
-impl End {
+impl End<PodName> {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if let Ok(address) = text.parse() {
             return Ok(Self::Address(address));
@@ -53,11 +54,22 @@ impl End {
                 address,
             ));
         }
-        text.parse().map(Self::Pod).map_err(|error| {
-            format!("not an IP address nor node:NAME, and as NAMESPACE/POD: a name {error}")
+        PodName::parse(text).map(Self::Pod).map_err(|error| {
+            format!("not an IP address nor node:NAME, and as NAMESPACE/POD: {error}")
         })
     }
 
+    /// The same with the pod's namespace, which is this if none was given.
+    pub(super) fn within(self, namespace: &Name) -> End {
+        match self {
+            Self::Pod(pod) => End::Pod(pod.within(namespace)),
+            Self::Address(address) => End::Address(address),
+            Self::Node(name, address) => End::Node(name, address),
+        }
+    }
+}
+
+impl End {
     /// The endpoints this is, one for each address. A pod on its node's network is a process of the node.
     pub(super) fn endpoints(&self, snapshot: &Snapshot) -> Result<Vec<Endpoint>, Failure> {
         match self {
@@ -215,7 +227,9 @@ mod tests {
             ("Shop/web", None),
         ];
         for (text, expected) in rows {
-            assert_eq!(End::parse(text).ok(), expected, "{text}");
+            let end = End::parse(text).ok();
+            let end = end.map(|end| end.within(&name("default")));
+            assert_eq!(end, expected, "{text}");
         }
     }
 

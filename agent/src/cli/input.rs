@@ -3,22 +3,24 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use kube::Client;
 use policy_compiler::decode::spelling::distance;
-use policy_compiler::model::{ObjectKey, Pod, Snapshot};
+use policy_compiler::model::{Name, NameError, ObjectKey, Pod, Snapshot};
 
+use super::form::Form;
 use super::{Failure, remark};
 use crate::manifests::{self, Manifests};
-use crate::source::{self, ClusterConfig};
+use crate::source::{self, ClientError, ClusterConfig};
 
 /// Manifests, or else a cluster.
 #[derive(Debug, Args)]
 pub(super) struct Input {
-    /// Manifest file, or folder with *.yaml, *.yml and *.json files, or - for standard input; may be given several times
-    #[arg(short = 'f', long = "filename", value_name = "PATH")]
+    /// Manifest file, or folder with *.yaml, *.yml and *.json files, or - for standard input
+    #[arg(short = 'f', long = "filename", value_name = "PATH", conflicts_with_all = ["kubeconfig", "context"])]
     filenames: Vec<PathBuf>,
 
     /// The same as -f PATH
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", conflicts_with_all = ["kubeconfig", "context"])]
     paths: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -28,51 +30,85 @@ pub(super) struct Input {
 /// A cluster, by kubeconfig.
 #[derive(Debug, Args)]
 pub(super) struct Cluster {
-    /// Read the objects from the cluster of this kubeconfig [default: $KUBECONFIG, then ~/.kube/config]
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["filenames", "paths"])]
+    /// Read from the cluster of this kubeconfig [default: $KUBECONFIG, then ~/.kube/config, then the pod's own cluster]
+    #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
 
     /// Context of the kubeconfig [default: its current one]
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["filenames", "paths"])]
+    #[arg(long, value_name = "NAME")]
     pub(super) context: Option<String>,
 }
 
 const NO_INPUT: &str = "nothing to read: give manifests with -f FILE, -f FOLDER or -f - (standard input), or a cluster \
      with --kubeconfig FILE";
 
+/// What was read.
+pub(super) struct Loaded {
+    pub(super) manifests: Manifests,
+    /// Where pods are that are named without a namespace, unless it is said.
+    pub(super) namespace: Name,
+}
+
+impl Cluster {
+    /// Whether it was asked for.
+    pub(super) fn is_given(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some()
+    }
+
+    /// A client for it. As kubectl does, a pod takes its own cluster if there is no kubeconfig.
+    pub(super) async fn connect(&self) -> Result<Client, ClientError> {
+        let kubeconfig = ClusterConfig::Kubeconfig {
+            file: self.kubeconfig.clone(),
+            context: self.context.clone(),
+        };
+        match source::connect(&kubeconfig).await {
+            Err(_) if !self.is_given() && source::is_in_cluster() => {
+                source::connect(&ClusterConfig::InCluster).await
+            }
+            client => client,
+        }
+    }
+}
+
 impl Input {
     /// Reads all objects.
-    pub(super) async fn load(&self) -> Result<Manifests, Failure> {
+    pub(super) async fn load(&self, form: Form) -> Result<Loaded, Failure> {
         if !self.filenames.is_empty() || !self.paths.is_empty() {
             let paths: Vec<PathBuf> = self.filenames.iter().chain(&self.paths).cloned().collect();
-            return Ok(manifests::load(&paths)?);
+            return Ok(Loaded {
+                manifests: manifests::load(&paths)?,
+                namespace: default_namespace()?,
+            });
         }
-        let Cluster {
-            kubeconfig,
-            context,
-        } = &self.cluster;
-        let config = ClusterConfig::Kubeconfig {
-            file: kubeconfig.clone(),
-            context: context.clone(),
-        };
-        let client = match source::connect(&config).await {
+        let client = match self.cluster.connect().await {
             Ok(client) => client,
-            Err(error) if kubeconfig.is_none() && context.is_none() => {
+            Err(error) if form == Form::Program && !self.cluster.is_given() => {
                 return Err(Failure::because(format!(
                     "{NO_INPUT}\n(no cluster by default: {error})"
                 )));
             }
             Err(error) => return Err(error.into()),
         };
+        // A kubeconfig may say anything.
+        let namespace = Name::parse(client.default_namespace());
+        let namespace = namespace.or_else(|_| default_namespace())?;
         let (snapshot, problems) = source::list(&client).await?;
         for problem in problems {
             remark(&format!("warning: {problem}"));
         }
-        Ok(Manifests {
+        let manifests = Manifests {
             snapshot,
             ..Manifests::default()
+        };
+        Ok(Loaded {
+            manifests,
+            namespace,
         })
     }
+}
+
+fn default_namespace() -> Result<Name, NameError> {
+    Name::parse("default")
 }
 
 /// The pod `namespace/name` of a snapshot; a mistyped name is answered with the nearest one.
@@ -83,6 +119,14 @@ pub(super) fn find_pod<'a>(snapshot: &'a Snapshot, key: &ObjectKey) -> Result<&'
         let nearest = names.map(|name| (distance(&name, &wanted), name)).min();
         let hint = match nearest {
             Some((distance, name)) if distance <= 3 => format!("; did you mean {name}?"),
+            Some(_)
+                if snapshot
+                    .pods
+                    .keys()
+                    .all(|pod| pod.namespace != key.namespace) =>
+            {
+                format!("; no pod is in namespace {}", key.namespace)
+            }
             Some(_) => format!("; there are {} other pods", snapshot.pods.len()),
             None => ": there are no pods at all".to_owned(),
         };

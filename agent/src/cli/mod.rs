@@ -4,26 +4,32 @@ mod agent;
 mod chosen;
 mod cleanup;
 mod compile;
+mod completions;
 mod doctor;
 mod duration;
 mod endpoint;
 mod explain;
 mod flow_log;
 mod flows;
+mod form;
 mod input;
 mod listen;
 mod log;
+mod pod_name;
+#[cfg(test)]
+mod reference;
 mod summary;
 mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::dataplane::Process;
 use crate::manifests::printable;
+use form::Form;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -60,6 +66,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Cleanup(cleanup::Cleanup),
     Verify(verify::Verify),
+    Completions(completions::Completions),
 }
 
 /// Why a command failed.
@@ -87,7 +94,20 @@ impl<E: std::error::Error> From<E> for Failure {
 
 /// Runs the program with the arguments it was started with. Exit codes: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let form = Form::of(std::env::args_os().next().as_deref());
+    if form == Form::Completion {
+        let words = std::env::args_os().skip(1);
+        let words: Vec<String> = words
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        return print(&completions::answer(&words));
+    }
+    let mut arguments = form.command();
+    let parsed = Cli::from_arg_matches(&arguments.get_matches_mut());
+    let command = match parsed {
+        Ok(cli) => cli.command,
+        Err(error) => error.format(&mut arguments).exit(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // By this name other programs know who changes nftables.
@@ -95,7 +115,7 @@ pub fn main() -> ExitCode {
         .build();
     let result = match runtime {
         Ok(runtime) => {
-            let result = runtime.block_on(command.run());
+            let result = runtime.block_on(command.run(form));
             // A look at a folder on a disk that hangs is not waited for.
             runtime.shutdown_background();
             result
@@ -123,15 +143,16 @@ pub fn main() -> ExitCode {
 
 impl Command {
     /// What goes to standard output. Nothing is printed before it is complete, except flows, which may have no end.
-    async fn run(self) -> Result<String, Failure> {
+    async fn run(self, form: Form) -> Result<String, Failure> {
         match self {
-            Self::Compile(compile) => compile.run().await,
-            Self::Explain(explain) => explain.run().await,
-            Self::Flows(flows) => flows.run().await.map(|()| String::new()),
+            Self::Compile(compile) => compile.run(form).await,
+            Self::Explain(explain) => explain.run(form).await,
+            Self::Flows(flows) => flows.run(form).await.map(|()| String::new()),
             Self::Agent(agent) => agent.run().await.map(|()| String::new()),
             Self::Doctor(doctor) => doctor.run().await,
             Self::Cleanup(cleanup) => cleanup.run().await,
-            Self::Verify(verify) => verify.run().await,
+            Self::Verify(verify) => verify.run(form).await,
+            Self::Completions(completions) => Ok(completions.run()),
         }
     }
 }
@@ -169,16 +190,4 @@ fn remark(text: &str) {
     let lines: Vec<String> = text.split('\n').map(printable).collect();
     // There is nowhere left to tell of a closed standard error.
     let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_arguments_fit_together() {
-        Cli::command().debug_assert();
-    }
 }

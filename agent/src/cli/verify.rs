@@ -8,6 +8,7 @@ use policy_compiler::model::{Name, NodeScope};
 use policy_compiler::ruleset::{Ruleset, TABLE};
 
 use super::flow_log::{LogArguments, only_log_settings};
+use super::form::Form;
 use super::input::Input;
 use super::{Failure, remark};
 use crate::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane, NetlinkError};
@@ -20,10 +21,13 @@ Examples:
   In another network namespace, against manifests:
     nsenter --net=/run/netns/lab netpol verify --node node-a -f lab/
 
-Exit codes: 0 the kernel holds what it should, 1 it does not, or that cannot be told. Nothing is changed; the agent
-undoes such differences by itself. Pods that change while the objects are read may show as differences: run it again.
-Manifests must tell the pods' uids (metadata.uid), as `kubectl get -o yaml` does, if the agent knows them.
-Needs root or CAP_NET_ADMIN.";
+Nothing is changed; the agent undoes such differences by itself. Pods that
+change while the objects are read may show as differences: run it again.
+Manifests must tell the pods' uids (metadata.uid), as `kubectl get -o yaml`
+does, if the agent knows them. Needs root or CAP_NET_ADMIN.
+
+Exit codes: 0 the kernel holds what it should, 1 it does not, or that cannot be
+told, 2 wrong usage.";
 
 /// Compare the rules in this node's kernel with what policies amount to, and print the differences
 #[derive(Debug, Args)]
@@ -45,11 +49,11 @@ pub(super) struct Verify {
 }
 
 impl Verify {
-    pub(super) async fn run(self) -> Result<String, Failure> {
+    pub(super) async fn run(self, form: Form) -> Result<String, Failure> {
         // Before the cluster is asked for everything it has.
         let mut dataplane = NetlinkDataplane::open().map_err(|error| unreadable(error.into()))?;
         dataplane.has_table().await.map_err(unreadable)?;
-        let manifests = self.input.load().await?;
+        let manifests = self.input.load(form).await?.manifests;
         let scope = self.node.map_or(NodeScope::AllNodes, NodeScope::Node);
         let log = (!self.no_flow_log).then(|| self.log.drop_log());
         let wanted = compile_with(&manifests.snapshot, &scope, log.as_ref());

@@ -104,7 +104,7 @@ fn untracking(channel: &mut Channel, early: Vec<Place>) -> io::Result<BTreeSet<S
             }
         });
         match dumped {
-            Ok(_) => {}
+            Ok(Dumped::Whole | Dumped::Torn | Dumped::Cut) => {}
             // It has gone meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),

@@ -12,6 +12,7 @@
 
 mod counts;
 mod enforcer;
+mod mend;
 mod repairs;
 mod schedule;
 #[cfg(test)]

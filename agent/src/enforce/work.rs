@@ -5,13 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy_compiler::ruleset::{Operation, Ruleset, Transaction};
+use policy_compiler::ruleset::{Ruleset, Transaction};
 use tokio::time::Instant;
-use tracing::debug;
 
-use super::counts::moved;
 use super::enforcer::Enforcer;
-use crate::dataplane::{Dataplane, DataplaneError, Found, Part};
+use super::mend::{Written, commit, put_right, settle};
+use crate::dataplane::{Dataplane, DataplaneError};
 use crate::telemetry::Telemetry;
 
 /// What is to be written.
@@ -24,26 +23,12 @@ pub(super) enum Write {
     Compare(Arc<Ruleset>),
 }
 
-/// How often a table is read that another program changes each time before it is mended. Then it is replaced.
-const READINGS: u32 = 5;
-
 /// What became of a write, and how long it took.
 pub(super) struct Outcome {
     pub(super) result: Result<Written, DataplaneError>,
     pub(super) took: Duration,
     /// The whole table was looked at, or written.
     pub(super) is_whole: bool,
-}
-
-/// How a table was made what it should be.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    /// It was made anew, and all its counters with it.
-    pub(super) is_new: bool,
-    /// What was put right, if anything was found to be.
-    pub(super) part: Option<Part>,
-    /// What was found in it that should have been otherwise.
-    pub(super) differences: Vec<String>,
 }
 
 /// What there is of the table.
@@ -134,144 +119,4 @@ impl<D: Dataplane + 'static> State<D> {
             (dataplane, Work::Inspection(found))
         }))
     }
-}
-
-/// Commits a transaction and tells what became of it.
-async fn commit<D: Dataplane>(
-    dataplane: &mut D,
-    transaction: &Transaction,
-    telemetry: &Telemetry,
-) -> Result<(), DataplaneError> {
-    let start = Instant::now();
-    let result = dataplane.commit(transaction).await;
-    tell(dataplane, transaction, &result, start, telemetry);
-    result
-}
-
-/// The same for a repair of what was read.
-async fn mend<D: Dataplane>(
-    dataplane: &mut D,
-    repair: &Transaction,
-    telemetry: &Telemetry,
-) -> Result<(), DataplaneError> {
-    let start = Instant::now();
-    let result = dataplane.repair(repair).await;
-    tell(dataplane, repair, &result, start, telemetry);
-    result
-}
-
-fn tell<D: Dataplane>(
-    dataplane: &D,
-    transaction: &Transaction,
-    result: &Result<(), DataplaneError>,
-    start: Instant,
-    telemetry: &Telemetry,
-) {
-    let took = start.elapsed();
-    telemetry.set_sent(dataplane.bytes_sent());
-    match result {
-        Ok(()) => telemetry.committed(took, moved(transaction)),
-        // That is no fault: it is made anew.
-        Err(error) if error.is_overtaken() => {}
-        Err(_) => telemetry.commit_failed(took),
-    }
-}
-
-/// Makes the table what it should be: of what is there already, and right, nothing is touched, so that the table of an
-/// earlier agent is taken over with its counters. What cannot be compared or mended is replaced, in one transaction.
-async fn put_right<D: Dataplane>(
-    dataplane: &mut D,
-    wanted: &Arc<Ruleset>,
-    telemetry: &Telemetry,
-) -> Result<Written, DataplaneError> {
-    match dataplane.read(Arc::clone(wanted)).await {
-        Ok(found) => settle(dataplane, wanted, found, telemetry).await,
-        Err(_) => replace(dataplane, wanted, telemetry).await,
-    }
-}
-
-/// The same where something was found already.
-async fn settle<D: Dataplane>(
-    dataplane: &mut D,
-    wanted: &Arc<Ruleset>,
-    mut found: Found,
-    telemetry: &Telemetry,
-) -> Result<Written, DataplaneError> {
-    let mut readings = 1;
-    loop {
-        let (repair, differences) = match found {
-            Found::Same => return Ok(Written::default()),
-            Found::Differs {
-                repair,
-                differences,
-            } => (repair, differences),
-            Found::Nothing => (Transaction::replace(wanted), Vec::new()),
-        };
-        let part = part(&repair);
-        let is_new = repair.operations().contains(&Operation::DeleteTable);
-        let done = if is_new {
-            commit(dataplane, &repair, telemetry).await
-        } else {
-            mend(dataplane, &repair, telemetry).await
-        };
-        match done {
-            Ok(()) => {
-                return Ok(Written {
-                    is_new,
-                    part: Some(part),
-                    differences,
-                });
-            }
-            Err(error) if is_new => return Err(error),
-            Err(error) if error.is_overtaken() && readings < READINGS => {
-                debug!(%error, "the table must be read again");
-            }
-            Err(error) => {
-                debug!(%error, "the table could not be mended; replacing it");
-                break;
-            }
-        }
-        match dataplane.read(Arc::clone(wanted)).await {
-            Ok(again) => found = again,
-            Err(_) => break,
-        }
-        readings += 1;
-    }
-    replace(dataplane, wanted, telemetry).await
-}
-
-async fn replace<D: Dataplane>(
-    dataplane: &mut D,
-    wanted: &Ruleset,
-    telemetry: &Telemetry,
-) -> Result<Written, DataplaneError> {
-    commit(dataplane, &Transaction::replace(wanted), telemetry).await?;
-    Ok(Written {
-        is_new: true,
-        part: Some(Part::Table),
-        differences: Vec::new(),
-    })
-}
-
-/// What a repair is called by. All of them make the table, which wakes up one that sleeps.
-fn part(repair: &Transaction) -> Part {
-    let parts = repair.operations().iter().filter_map(|operation| {
-        Some(match operation {
-            Operation::AddTable => return None,
-            Operation::DeleteTable | Operation::Load(_) => Part::Table,
-            Operation::AddChain(..) | Operation::DeleteChain(_) => Part::Chain,
-            Operation::FlushChain(_) | Operation::AddRule(..) => Part::Rule,
-            Operation::AddSet(..)
-            | Operation::DeleteSet(_)
-            | Operation::AddMap(..)
-            | Operation::DeleteMap(_) => Part::Set,
-            Operation::FlushSet(_)
-            | Operation::AddElements(..)
-            | Operation::DeleteElements(..)
-            | Operation::AddMapElements(..)
-            | Operation::DeleteMapElements(..) => Part::Element,
-            Operation::AddCounter(_) | Operation::DeleteCounter(_) => Part::Other,
-        })
-    });
-    parts.min().unwrap_or(Part::Table)
 }

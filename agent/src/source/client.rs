@@ -54,6 +54,11 @@ pub enum ClientError {
     },
 }
 
+/// Whether this process runs in a pod.
+pub fn is_in_cluster() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|value| !value.is_empty())
+}
+
 /// Makes a client. Nothing is sent yet: an API server that is away is no error here.
 pub async fn connect(cluster: &ClusterConfig) -> Result<Client, ClientError> {
     let mut config = match cluster {
@@ -116,12 +121,19 @@ fn contexts(kubeconfig: &Kubeconfig) -> BTreeSet<String> {
 
 /// What an error of a request for `kind` means, and what to do about it.
 pub(super) fn describe(kind: Kind, error: &kube::Error) -> String {
+    let rights = format!(
+        "the verbs `list` and `watch` on {} in all namespaces (a ClusterRole)",
+        kind.plural()
+    );
+    explain(error, &rights)
+}
+
+/// What an error of a request means that takes these rights.
+pub(crate) fn explain(error: &kube::Error, rights: &str) -> String {
     match error {
-        kube::Error::Api(status) if status.code == 403 => format!(
-            "{}: the identity in use needs the verbs `list` and `watch` on {} in all namespaces (a ClusterRole)",
-            status.message,
-            kind.plural()
-        ),
+        kube::Error::Api(status) if status.code == 403 => {
+            format!("{}: the identity in use needs {rights}", status.message)
+        }
         kube::Error::Api(status) if status.code == 401 => {
             format!(
                 "{}: the API server does not accept the credentials",

@@ -14,7 +14,8 @@ mod watch;
 
 use policy_compiler::index::Event;
 
-pub use client::{ClientError, ClusterConfig, connect};
+pub(crate) use client::explain;
+pub use client::{ClientError, ClusterConfig, connect, is_in_cluster};
 pub use folder::watch_folder;
 pub use list::list;
 pub use policy_compiler::decode::Kind;

@@ -5,6 +5,8 @@ mod gauge;
 mod health;
 mod metrics;
 mod node;
+#[cfg(test)]
+mod reference;
 mod table;
 
 use std::sync::Arc;

@@ -3,9 +3,11 @@
 mod compile;
 mod explain;
 mod flows;
+mod plugin;
 mod usage;
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -65,7 +67,13 @@ struct Ran {
 
 /// Runs `netpol` in `folder`, where there is no kubeconfig to be found by chance.
 fn netpol_with_input(folder: &TempDir, arguments: &str, input: &str) -> Ran {
+    run_as("netpol", folder, arguments, input)
+}
+
+/// The same program by another name.
+fn run_as(name: &str, folder: &TempDir, arguments: &str, input: &str) -> Ran {
     let mut child = Command::new(env!("CARGO_BIN_EXE_netpol"))
+        .arg0(name)
         .args(arguments.split_whitespace())
         .current_dir(folder.path())
         .env_clear()

@@ -15,8 +15,10 @@ fn help_names_each_command_and_shows_examples() {
         "compile",
         "explain",
         "agent",
+        "flows",
         "cleanup",
         "verify",
+        "completions",
         "Examples:",
     ] {
         assert!(
@@ -25,9 +27,19 @@ fn help_names_each_command_and_shows_examples() {
             ran.stdout
         );
     }
-    for command in ["compile", "explain", "agent", "verify"] {
+    for command in [
+        "compile",
+        "explain",
+        "flows",
+        "agent",
+        "cleanup",
+        "verify",
+        "completions",
+    ] {
         let ran = netpol(&folder, &format!("{command} --help"));
-        assert!(ran.stdout.contains("Examples:"), "{}", ran.stdout);
+        for word in ["Examples:", "Exit codes:"] {
+            assert!(ran.stdout.contains(word), "{}", ran.stdout);
+        }
         assert!(
             ran.stdout.lines().all(|line| line.chars().count() <= 100),
             "{}",

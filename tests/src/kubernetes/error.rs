@@ -1,5 +1,7 @@
 //! What can go wrong with a cluster.
 
+use std::path::PathBuf;
+
 use crate::control_plane::ControlPlaneError;
 use crate::lab::LabError;
 
@@ -39,6 +41,14 @@ pub enum ClusterError {
         seconds: u64,
         /// How it was at the end.
         last: String,
+    },
+    /// The image under test is not there, or an old one.
+    #[error("{} {problem}; build it: make image ARCH=amd64 (or arm64), or name one by NETPOL_IMAGE", .archive.display())]
+    NoImage {
+        /// Where it should be.
+        archive: PathBuf,
+        /// What is wrong with it.
+        problem: String,
     },
     /// A pod was named whose network namespace is not to be found.
     #[error("{node} has no pod with the address {address}")]

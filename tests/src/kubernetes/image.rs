@@ -9,6 +9,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::ClusterError;
+use crate::lab::sources_newer_than;
 
 /// What pods of tests run: Kubernetes' own test program, which listens, connects and waits.
 pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.63.0";
@@ -16,6 +17,26 @@ pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.63.0";
 pub const PAUSE: &str = "registry.k8s.io/pause:3.10.1";
 
 const BLOCK: usize = 512;
+
+/// The archive of netpol's own image: `$NETPOL_IMAGE`, else where `make image` puts it, beside the running test's
+/// profile; there it must be newer than its sources.
+pub fn netpol_image() -> Result<PathBuf, ClusterError> {
+    if let Some(chosen) = std::env::var_os("NETPOL_IMAGE") {
+        return Ok(chosen.into());
+    }
+    let executable = std::env::current_exe().map_err(ClusterError::io("path of this program"))?;
+    let target = executable.ancestors().nth(3).unwrap_or(&executable);
+    let archive = target.join(format!("image/netpol-{}.tar", env!("CARGO_PKG_VERSION")));
+    if !archive.is_file() {
+        let problem = "is missing".to_owned();
+        return Err(ClusterError::NoImage { archive, problem });
+    }
+    let Some(newer) = sources_newer_than(&archive) else {
+        return Ok(archive);
+    };
+    let problem = format!("is older than {}", newer.display());
+    Err(ClusterError::NoImage { archive, problem })
+}
 
 /// The archive of the images that hold agnhost: made once for every build of it, beside it.
 pub(super) fn agnhost(binaries: &Path) -> Result<PathBuf, ClusterError> {

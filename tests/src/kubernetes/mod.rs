@@ -37,7 +37,7 @@ use tempfile::TempDir;
 
 pub use command::wait_for;
 pub use error::ClusterError;
-pub use image::{AGNHOST, PAUSE};
+pub use image::{AGNHOST, PAUSE, netpol_image};
 pub use node::{IMPORT, Node};
 pub use request::{Reply, Transport, knock, request};
 

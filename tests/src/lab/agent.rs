@@ -5,12 +5,13 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::LabError;
+use super::binary::netpol_binary;
 use super::netns::Netns;
 
 /// Where an agent serves `/readyz`, `/healthz` and `/metrics`: every node is its own network, so all have the same.
@@ -21,61 +22,6 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 const LOGGED_WITHIN: Duration = Duration::from_secs(10);
 const EXIT_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
-
-/// The `netpol` binary under test: `$NETPOL_BINARY`, else the one beside the running test, `target/<profile>/netpol`,
-/// which cargo does not build for the tests of another package: it must be there and newer than its sources.
-pub fn netpol_binary() -> Result<PathBuf, LabError> {
-    if let Some(chosen) = std::env::var_os("NETPOL_BINARY") {
-        let chosen = PathBuf::from(chosen);
-        return chosen
-            .canonicalize()
-            .map_err(LabError::io(format!("$NETPOL_BINARY={}", chosen.display())));
-    }
-    let executable = std::env::current_exe().map_err(LabError::io("path of this program"))?;
-    let beside: Vec<PathBuf> = executable
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join("netpol"))
-        .collect();
-    let Some(binary) = beside.iter().find(|path| path.is_file()) else {
-        return Err(LabError::NoBinary(
-            beside.last().cloned().unwrap_or_default(),
-        ));
-    };
-    let built = modified(binary);
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let sources = ["agent/src", "policy-compiler/src"].map(|folder| workspace.join(folder));
-    match sources.iter().find_map(|folder| newer_than(built, folder)) {
-        Some(newer) => Err(LabError::StaleBinary {
-            binary: binary.clone(),
-            newer,
-        }),
-        None => Ok(binary.clone()),
-    }
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    path.metadata()
-        .and_then(|metadata| metadata.modified())
-        .ok()
-}
-
-/// A source file below `folder` that changed after `built`.
-fn newer_than(built: Option<SystemTime>, folder: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(folder).ok()?;
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .find_map(|path| {
-            if path.is_dir() {
-                newer_than(built, &path)
-            } else {
-                (path.extension().is_some_and(|e| e == "rs") && modified(&path) > built)
-                    .then_some(path)
-            }
-        })
-}
 
 /// A running agent. Killed when dropped; its rules stay, as they must.
 #[derive(Debug)]

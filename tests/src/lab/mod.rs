@@ -35,6 +35,7 @@ use std::io::Write as _;
 
 mod agent;
 mod agents;
+mod binary;
 mod build;
 mod cluster;
 mod craft;
@@ -52,7 +53,8 @@ mod services;
 mod spec;
 mod topology;
 
-pub use agent::{AGENT_LISTEN, Agent, http_get, manifests, netpol_binary};
+pub use agent::{AGENT_LISTEN, Agent, http_get, manifests};
+pub use binary::{netpol_binary, sources_newer_than};
 pub use cluster::{Host, Lab};
 pub use craft::{Ipv4Header, Ipv6Header, send_raw, tcp_syn, udp_request};
 pub use error::LabError;

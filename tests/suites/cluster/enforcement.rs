@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use netpol_tests::kubernetes::{Cluster, ClusterError};
+use netpol_tests::kubernetes::{Cluster, ClusterError, netpol_image, wait_for};
 use netpol_tests::lab::{AGENT_LISTEN, Agent, Signal};
 
 const RBAC: &str = include_str!("../../../deploy/rbac.yaml");
@@ -29,10 +29,12 @@ pub(crate) enum Enforced {
 }
 
 impl Enforcement {
-    /// Pods with the image in the archive that `$NETPOL_IMAGE` names; without that variable, with processes.
-    pub(crate) fn chosen() -> Self {
-        let image = std::env::var_os("NETPOL_IMAGE").map(PathBuf::from);
-        image.map_or(Self::Process, Self::DaemonSet)
+    /// Pods with the image under test, or, if `NETPOL_AGENTS=processes`, the binary under test, which builds faster.
+    pub(crate) fn chosen() -> Result<Self, ClusterError> {
+        match std::env::var("NETPOL_AGENTS").as_deref() {
+            Ok("processes") => Ok(Self::Process),
+            _ => netpol_image().map(Self::DaemonSet),
+        }
     }
 
     /// Starts the agents and waits until they enforce.
@@ -91,7 +93,7 @@ impl Enforced {
                     // By the name of the program, in the node's own process namespace.
                     node.run(&["pkill", "-KILL", "-x", "netpol"])?;
                 }
-                netpol_tests::kubernetes::wait_for("agents restarted", crate::stage::SOON, || {
+                wait_for("agents restarted", crate::stage::SOON, || {
                     let now = restarts(cluster).map_err(|error| error.to_string())?;
                     let are_back = now.iter().zip(&before).all(|(now, before)| now > before);
                     are_back

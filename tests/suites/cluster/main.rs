@@ -8,6 +8,7 @@ mod agents;
 mod enforcement;
 mod packets;
 mod peers;
+mod plugin;
 mod pods;
 mod probes;
 mod questions;
@@ -64,17 +65,20 @@ fn play(cni: Cni, proxy: Proxy) {
         return;
     }
     let _one = one_at_a_time();
+    let enforcement = Enforcement::chosen().unwrap_or_else(|error| panic!("{error}"));
     let begin = Instant::now();
     let cluster = Cluster::start(Options { cni, proxy }).unwrap_or_else(|error| panic!("{error}"));
     println!(
         "{cni}, {proxy}: up after {:.1} s",
         begin.elapsed().as_secs_f32()
     );
-    let enforced = Enforcement::chosen()
+    let enforced = enforcement
         .start(&cluster)
-        .unwrap_or_else(|error| panic!("{error}"));
+        .unwrap_or_else(|error| panic!("{error}\n{}", state_of(&cluster)));
     let mut stage = Stage { enforced, cluster };
-    stage.set().unwrap_or_else(|error| panic!("{error}"));
+    stage
+        .set()
+        .unwrap_or_else(|error| panic!("{error}\n{}", state_of(&stage.cluster)));
     println!(
         "{cni}, {proxy}: set after {:.1} s",
         begin.elapsed().as_secs_f32()
@@ -88,6 +92,7 @@ fn play(cni: Cni, proxy: Proxy) {
         workloads::SCENARIOS,
         replacements::SCENARIOS,
         agents::SCENARIOS,
+        plugin::SCENARIOS,
         uninstall::SCENARIOS,
     ]
     .concat();
@@ -111,4 +116,16 @@ fn play(cni: Cni, proxy: Proxy) {
         }
     }
     assert!(failures.is_empty(), "{cni}, {proxy}:\n{failures}");
+}
+
+/// What a person would look at.
+fn state_of(cluster: &Cluster) -> String {
+    let looks: [&[&str]; 2] = [
+        &["get", "pods", "--all-namespaces", "--output=wide"],
+        &["get", "events", "--all-namespaces"],
+    ];
+    let looks = looks.map(|look| cluster.kubectl(look));
+    looks
+        .map(|seen| seen.unwrap_or_else(|error| error.to_string()))
+        .concat()
 }

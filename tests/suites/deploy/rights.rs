@@ -63,6 +63,29 @@ fn three_kinds_are_read_and_events_written_if_asked_for() {
     }
 }
 
+/// The one container that may more, and it ends before the agent starts.
+#[test]
+fn who_sets_the_sysctls_of_bridges_is_privileged() {
+    let plain = pod(&[]);
+    let pod = pod(&["bridgeNetfilter=true"]);
+    assert_eq!(pod["containers"], plain["containers"]);
+    let before = pod["initContainers"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let [container] = &before[..] else {
+        panic!("{before:?}");
+    };
+    assert_eq!(container["securityContext"], json!({ "privileged": true }));
+    let arguments = [
+        "doctor",
+        "--enable-bridge-netfilter",
+        "--no-cluster",
+        "--exit-zero",
+    ];
+    assert_eq!(container["args"], json!(arguments));
+}
+
 /// A pod that only cleans up needs no word with the API server.
 #[test]
 fn who_cleans_up_has_no_token() {

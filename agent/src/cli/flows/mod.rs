@@ -1,5 +1,6 @@
 //! `netpol flows`
 
+mod agents;
 mod arguments;
 mod groups;
 mod json;
@@ -16,18 +17,20 @@ use k8s_openapi::jiff::Timestamp;
 use policy_compiler::model::{Direction, IpBlock, Name};
 
 use super::Failure;
+use super::form::Form;
 use crate::flow_log::reading::filter::{Filter, ObjectName, PortFilter, WorkloadName};
 use crate::flow_log::reading::record::Verdict;
 use crate::flow_log::reading::{Input, Merge};
+use agents::Agents;
 use arguments::Moment;
 use style::{Color, Style};
 
 const AFTER_HELP: &str = "\
 Examples:
-  What the agents write at this moment, of one namespace:
-    kubectl logs -n kube-system -l app=netpol -f --tail=0 | netpol flows -n shop
+  What the agents of a cluster write at this moment, of one namespace:
+    netpol flows --context prod -f --last 0 -n shop
   Who is blocked by what, for writing the policies that are missing:
-    kubectl logs -n kube-system -l app=netpol --tail=-1 | netpol flows -o summary
+    netpol flows --context prod --since 1h -o summary
   On the node, from the agent's file or socket:
     netpol flows -f /var/log/netpol/flows.log
     netpol flows unix:/run/netpol/flows --to-pod shop/db --port tcp/5432
@@ -35,6 +38,11 @@ Examples:
     netpol flows --policy shop/db --last 10 node-a.log node-b.log
   For other programs, the lines as they are:
     netpol flows --since 1h -o json flows.log | jq .flow.IP
+
+From a cluster all agents' logs are read and merged by time, and with -f agents
+that come later, too. That takes the rights to list pods and to get pods/log in
+the agents' namespace. An agent whose log cannot be read is named on standard
+error, and the others are shown. A node keeps some 10 MiB of an agent's log.
 
 Reads Hubble's JSON lines, netpol's own and those that Cilium exports. Each
 option takes several values if given several times, and one of them must match;
@@ -45,9 +53,9 @@ for --node, --since and --until only. Lines of other kinds are passed over.";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Flows {
-    /// File, unix:PATH for the agent's socket, or - for standard input [default: - if that is no terminal]. Files are
-    /// merged by time
-    #[arg(value_name = "FILE", value_parser = Input::parse)]
+    /// File, unix:PATH for the agent's socket, or - for standard input [default: the cluster's agents as kubectl's plugin
+    /// or if a cluster is given, else - if that is no terminal]. Files are merged by time
+    #[arg(value_name = "FILE", value_parser = Input::parse, conflicts_with_all = ["kubeconfig", "context"])]
     inputs: Vec<Input>,
 
     /// Go on when the end is reached, also after the file was renamed and made anew; sockets are always followed
@@ -76,6 +84,9 @@ pub(super) struct Flows {
 
     #[command(flatten)]
     wanted: Wanted,
+
+    #[command(flatten)]
+    agents: Agents,
 }
 
 /// What is shown.
@@ -134,7 +145,7 @@ struct Wanted {
     #[arg(long = "verdict", value_name = "VERDICT", value_enum)]
     verdicts: Vec<Verdict>,
 
-    /// Seen by this node
+    /// Seen by this node; of a cluster only its agent is asked
     #[arg(long = "node", value_name = "NODE", value_parser = arguments::name)]
     nodes: Vec<Name>,
 
@@ -147,13 +158,14 @@ struct Wanted {
     until: Option<Moment>,
 }
 
-const NO_INPUT: &str = "nothing to read: give the flow log as FILE, unix:PATH or - (standard input), or pipe it: \
-     kubectl logs … | netpol flows";
+const NO_INPUT: &str = "nothing to read: give the flow log as FILE, unix:PATH or - (standard input), or a cluster with \
+     --context NAME or --kubeconfig FILE";
 
 impl Flows {
     /// Writes to standard output as it goes: what is followed has no end.
-    pub(super) async fn run(mut self) -> Result<(), Failure> {
-        if self.inputs.is_empty() {
+    pub(super) async fn run(mut self, form: Form) -> Result<(), Failure> {
+        let of_agents = self.inputs.is_empty() && (form == Form::Plugin || self.agents.are_given());
+        if self.inputs.is_empty() && !of_agents {
             if io::stdin().is_terminal() {
                 return Err(Failure::because(NO_INPUT));
             }
@@ -162,7 +174,12 @@ impl Flows {
         if self.output == Output::Summary && self.wanted.verdicts.is_empty() {
             self.wanted.verdicts = vec![Verdict::Dropped, Verdict::Audit];
         }
-        let logs = Merge::open(&self.inputs, self.follow)?;
+        let filter = self.wanted.into_filter(Timestamp::now());
+        let logs = if of_agents {
+            self.agents.open(&filter, self.follow).await?
+        } else {
+            Merge::open(&self.inputs, self.follow)?
+        };
         let stdout = io::stdout();
         let style = Style::new(self.color, &stdout);
         let mut view: Box<dyn show::View> = match self.output {
@@ -171,13 +188,14 @@ impl Flows {
             Output::Summary => Box::new(summary::Summary::new(style, self.top)),
         };
         let show = show::Show {
-            filter: self.wanted.into_filter(Timestamp::now()),
+            filter,
             last: self.last,
             quiet: self.quiet,
             live: self
                 .inputs
                 .iter()
                 .any(|input| !matches!(input, Input::File(_))),
+            of_agents,
         };
         show.run(logs, view.as_mut(), stdout.lock()).await
     }

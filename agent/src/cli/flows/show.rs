@@ -34,6 +34,8 @@ pub(super) struct Show {
     pub(super) quiet: bool,
     /// The log is being written while it is read.
     pub(super) live: bool,
+    /// The logs are those of the agents' pods.
+    pub(super) of_agents: bool,
 }
 
 /// Why nothing more is shown.
@@ -72,6 +74,9 @@ impl Show {
             }
             Err(End::Failed(failure)) => return Err(failure),
         }
+        if logs.entries() == 0 && logs.troubles() > 0 {
+            return Err(Failure::because("no agent's log could be read"));
+        }
         if !self.quiet {
             match logs.other_lines() {
                 0 => {}
@@ -82,6 +87,12 @@ impl Show {
             }
             if flows == 0 {
                 remark("no flow matched");
+            }
+            if self.of_agents && logs.entries() == 0 && self.filter.since.is_none() {
+                remark(
+                    "note: the agents' logs hold no flow at all: nothing was dropped, or they are told elsewhere \
+                     (--flow-log) or in another format (--flow-log-format)",
+                );
             }
         }
         Ok(())
@@ -138,6 +149,7 @@ impl Show {
                         remark(&text);
                     }
                 }
+                Ok(Some(Item::Trouble(text))) => remark(&format!("warning: {text}")),
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(End::Failed(error.into())),
             }

@@ -105,16 +105,16 @@ impl NetlinkDataplane {
     async fn send(
         &self,
         mut batch: Encoded<'_>,
-        send: impl FnOnce(&mut Transport, &mut [u8], u32) -> Result<Report, NetlinkError>
+        commit: impl FnOnce(&mut Transport, &mut [u8], u32) -> Result<Report, NetlinkError>
         + Send
         + 'static,
     ) -> Result<(Option<u32>, Option<u32>), NetlinkError> {
         let (mut bytes, last) = (std::mem::take(&mut batch.bytes), batch.last);
-        let commit = move |transport: &mut Transport| {
-            let report = send(transport, &mut bytes, last)?;
+        let work = move |transport: &mut Transport| {
+            let report = commit(transport, &mut bytes, last)?;
             Ok((bytes, report))
         };
-        let (bytes, report) = self.with_transport(commit).await?;
+        let (bytes, report) = self.with_transport(work).await?;
         batch.bytes = bytes;
         verdict(&batch, &report)?;
         Ok(report.generations)
@@ -124,12 +124,12 @@ impl NetlinkDataplane {
     async fn send_counted(
         &mut self,
         batch: Encoded<'_>,
-        send: impl FnOnce(&mut Transport, &mut [u8], u32) -> Result<Report, NetlinkError>
+        commit: impl FnOnce(&mut Transport, &mut [u8], u32) -> Result<Report, NetlinkError>
         + Send
         + 'static,
     ) -> Result<(Option<u32>, Option<u32>), NetlinkError> {
         let bytes = batch.bytes.len() as u64;
-        let sent = self.send(batch, send).await;
+        let sent = self.send(batch, commit).await;
         let kept_back = matches!(
             sent,
             Err(NetlinkError::TooLarge { .. } | NetlinkError::Overtaken)

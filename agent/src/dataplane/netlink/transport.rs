@@ -9,6 +9,8 @@ use super::NetlinkError;
 use super::ear::Ear;
 use crate::netlink::{Answer, Channel};
 
+pub(super) use repair::SinceRead;
+
 /// Bytes that a batch may have. It is a bound, no memory: 150,000 pods in ten sets each are some 40 MB.
 const SEND_BUFFER: usize = 512 << 20;
 /// Bytes for answers: some thousand refusals.

@@ -1,5 +1,6 @@
 //! The loop with a dataplane that only remembers, on a clock that stands until everybody waits.
 
+mod comparing;
 mod faults;
 mod metrics;
 mod the_kernels_table;

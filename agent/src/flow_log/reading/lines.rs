@@ -9,12 +9,17 @@ pub(super) const LONGEST: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     input: BufReader<R>,
-    /// The start of a line whose end has not been read yet.
-    begun: Vec<u8>,
-    /// The line that has begun is too long already; its bytes are dropped.
-    too_long: bool,
+    begun: Begun,
     /// Bytes read so far.
     position: u64,
+}
+
+/// The start of a line whose end has not been read yet.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
+    bytes: Vec<u8>,
+    /// It is too long already; its bytes are dropped.
+    too_long: bool,
 }
 
 /// What was read.
@@ -31,8 +36,7 @@ impl<R: Read> Lines<R> {
     pub(super) fn new(input: R) -> Self {
         Self {
             input: BufReader::with_capacity(64 << 10, input),
-            begun: Vec::new(),
-            too_long: false,
+            begun: Begun::default(),
             position: 0,
         }
     }
@@ -48,29 +52,20 @@ impl<R: Read> Lines<R> {
             };
             let end = bytes.iter().position(|byte| *byte == b'\n');
             let part = &bytes[..end.unwrap_or(bytes.len())];
-            if self.begun.len() + part.len() > LONGEST {
-                self.too_long = true;
-                self.begun = Vec::new();
-            } else if !self.too_long {
-                self.begun.extend_from_slice(part);
-            }
+            self.begun.add(part);
             let used = part.len() + usize::from(end.is_some());
             self.input.consume(used);
             self.position += used as u64;
             if end.is_some() {
-                return Ok(self.rest().or(Some(Line::Whole(Vec::new()))));
+                return Ok(Some(self.begun.end()));
             }
         }
     }
 
     /// What has begun and will have no end; `None` if nothing has.
     pub(super) fn rest(&mut self) -> Option<Line> {
-        let begun = std::mem::take(&mut self.begun);
-        if std::mem::take(&mut self.too_long) {
-            Some(Line::TooLong)
-        } else {
-            (!begun.is_empty()).then_some(Line::Whole(begun))
-        }
+        let line = self.begun.end();
+        (line != Line::Whole(Vec::new())).then_some(line)
     }
 
     /// Whether another whole line can be had without waiting.
@@ -86,6 +81,28 @@ impl<R: Read> Lines<R> {
     /// What it reads from.
     pub(super) fn get_ref(&self) -> &R {
         self.input.get_ref()
+    }
+}
+
+impl Begun {
+    /// Adds what follows of the line.
+    pub(super) fn add(&mut self, part: &[u8]) {
+        if self.bytes.len() + part.len() > LONGEST {
+            self.too_long = true;
+            self.bytes = Vec::new();
+        } else if !self.too_long {
+            self.bytes.extend_from_slice(part);
+        }
+    }
+
+    /// The line, which ends here. Another begins.
+    pub(super) fn end(&mut self) -> Line {
+        let bytes = std::mem::take(&mut self.bytes);
+        if std::mem::take(&mut self.too_long) {
+            Line::TooLong
+        } else {
+            Line::Whole(bytes)
+        }
     }
 }
 

@@ -12,9 +12,13 @@ use super::source::{self, Entry, Input, Message};
 #[derive(Debug)]
 pub struct Merge {
     sources: Vec<Source>,
+    /// Logs that begin while the others are read.
+    newcomers: Option<mpsc::Receiver<mpsc::Receiver<Message>>>,
     /// The end of what was there when reading began has been told.
     caught_up: bool,
     others: u64,
+    entries: u64,
+    troubles: usize,
 }
 
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub enum Item {
     CaughtUp,
     /// Words for the user.
     Note(String),
+    /// Why something is missing.
+    Trouble(String),
 }
 
 impl Merge {
@@ -44,22 +50,47 @@ impl Merge {
         for input in inputs {
             // The old part of a log that is a stream cannot be told from the new, and others do not wait for it.
             let live = matches!(input, Input::Socket(_)) || (follow && *input == Input::Stdin);
-            sources.push(Source {
-                messages: Some(source::start(input.clone(), follow)?),
-                behind: !live,
-                entries: VecDeque::new(),
-            });
+            sources.push(Source::new(source::start(input.clone(), follow)?, !live));
         }
-        Ok(Self {
+        Ok(Self::new(sources, None))
+    }
+
+    /// What other tasks read. Those that come later are in the order of arrival.
+    pub(super) fn of(
+        logs: Vec<mpsc::Receiver<Message>>,
+        newcomers: Option<mpsc::Receiver<mpsc::Receiver<Message>>>,
+    ) -> Self {
+        let sources = logs.into_iter().map(|log| Source::new(log, true));
+        Self::new(sources.collect(), newcomers)
+    }
+
+    fn new(
+        sources: Vec<Source>,
+        newcomers: Option<mpsc::Receiver<mpsc::Receiver<Message>>>,
+    ) -> Self {
+        Self {
             sources,
+            newcomers,
             caught_up: false,
             others: 0,
-        })
+            entries: 0,
+            troubles: 0,
+        }
     }
 
     /// Lines so far that are not of a flow log.
     pub fn other_lines(&self) -> u64 {
         self.others
+    }
+
+    /// Lines so far that are of one.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// How often something was missing.
+    pub fn troubles(&self) -> usize {
+        self.troubles
     }
 
     /// The next item; `None` when all logs have ended. May be dropped while it waits; nothing is lost.
@@ -68,6 +99,16 @@ impl Merge {
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Item>, ReadingError>> {
+        while let Some(newcomers) = &mut self.newcomers
+            && let Poll::Ready(newcomer) = newcomers.poll_recv(context)
+        {
+            match newcomer {
+                Some(messages) => self.sources.push(Source::new(messages, false)),
+                None => self.newcomers = None,
+            }
+        }
+        self.sources
+            .retain(|source| source.messages.is_some() || !source.entries.is_empty());
         for source in &mut self.sources {
             while source.entries.is_empty()
                 && let Some(messages) = &mut source.messages
@@ -80,10 +121,15 @@ impl Merge {
                     }
                     Some(Message::Batch(batch)) => {
                         self.others += batch.others;
+                        self.entries += batch.entries.len() as u64;
                         source.entries.extend(batch.entries);
                     }
                     Some(Message::CaughtUp) => source.behind = false,
                     Some(Message::Note(note)) => return Poll::Ready(Ok(Some(Item::Note(note)))),
+                    Some(Message::Trouble(text)) => {
+                        self.troubles += 1;
+                        return Poll::Ready(Ok(Some(Item::Trouble(text))));
+                    }
                     Some(Message::Failed(error)) => return Poll::Ready(Err(error)),
                 }
             }
@@ -108,9 +154,23 @@ impl Merge {
         if !std::mem::replace(&mut self.caught_up, true) {
             return Poll::Ready(Ok(Some(Item::CaughtUp)));
         }
-        if self.sources.iter().all(|source| source.messages.is_none()) {
+        let has_ended = |source: &Source| source.messages.is_none();
+        if self.newcomers.is_none() && self.sources.iter().all(has_ended) {
             return Poll::Ready(Ok(None));
         }
         Poll::Pending
     }
 }
+
+impl Source {
+    fn new(messages: mpsc::Receiver<Message>, behind: bool) -> Self {
+        Self {
+            messages: Some(messages),
+            behind,
+            entries: VecDeque::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

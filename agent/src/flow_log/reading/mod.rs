@@ -1,9 +1,11 @@
 //! Reading a flow log back: lines of Hubble's `ExportEvent`, netpol's own and those that Cilium exports.
 //!
 //! ```text
-//! file, standard input, socket ── source (a thread each) ── lines, record ──→ merge (by time) ──→ whoever shows them
+//! file, standard input, socket ── source (a thread each) ─┬─ lines, record ──→ merge (by time) ──→ whoever shows them
+//! pods' logs, by the API server ── agents (a task each) ──┘
 //! ```
 
+pub mod agents;
 pub mod filter;
 mod lines;
 mod merge;

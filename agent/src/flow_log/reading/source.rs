@@ -78,6 +78,8 @@ pub(super) enum Message {
     CaughtUp,
     /// Something worth telling the user that is no end.
     Note(String),
+    /// This log, or a part of it, cannot be read; what can be of all logs is.
+    Trouble(String),
     Failed(ReadingError),
 }
 

@@ -5,6 +5,7 @@ mod edits;
 mod found;
 pub(crate) mod ground;
 mod large;
+mod overtaken;
 mod privileges;
 pub(crate) mod raw;
 mod refusals;

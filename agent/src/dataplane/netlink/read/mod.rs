@@ -20,7 +20,7 @@ use super::numbers::{
     IN_TABLE, NAME, NEW_CHAIN, NEW_ELEMENTS, NEW_FLOW_TABLE, NEW_OBJECT, NEW_RULE, NEW_SET,
     OBJECT_TYPE,
 };
-use super::transport::Transport;
+use super::transport::{SinceRead, Transport};
 use crate::netlink::{Attribute, Attributes, Dumped, Writer};
 use elements::FoundElement;
 use found::{FoundChain, FoundRule, FoundSet};
@@ -67,7 +67,7 @@ pub(super) fn read(transport: &mut Transport) -> Result<Option<Reading>, Netlink
             return Ok(None);
         };
         let is_all = image.fill(transport)?;
-        if is_all && let Some(generation) = transport.unchanged()? {
+        if is_all && let SinceRead::Unchanged(generation) = transport.since_read()? {
             return Ok(Some(Reading { image, generation }));
         }
     }
