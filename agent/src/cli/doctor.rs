@@ -34,11 +34,27 @@ Needs root or CAP_NET_ADMIN, in the node's own network namespace.";
 /// Say whether policies can be enforced on this node, and what to do if not
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag that people set or do not"
-)]
 pub(super) struct Doctor {
+    #[command(flatten)]
+    cluster: Questions,
+
+    /// Show packets on bridges to netfilter, if pods hang on one and they are not: sets
+    /// net.bridge.bridge-nf-call-iptables and -ip6tables to 1
+    #[arg(long)]
+    enable_bridge_netfilter: bool,
+
+    /// End with 0 also where there are errors, so that an agent behind an init container starts all the same
+    #[arg(long)]
+    exit_zero: bool,
+
+    /// How findings are printed
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    output: Format,
+}
+
+/// The cluster, and the node's place in it.
+#[derive(Debug, Args)]
+struct Questions {
     /// Name of this node, as in spec.nodeName of its pods
     #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = Name::parse)]
     node_name: Option<Name>,
@@ -58,19 +74,6 @@ pub(super) struct Doctor {
     /// The agent runs with --kubernetes-events, which needs further rights
     #[arg(long)]
     kubernetes_events: bool,
-
-    /// Show packets on bridges to netfilter, if pods hang on one and they are not: sets
-    /// net.bridge.bridge-nf-call-iptables and -ip6tables to 1
-    #[arg(long)]
-    enable_bridge_netfilter: bool,
-
-    /// End with 0 also where there are errors, so that an agent behind an init container starts all the same
-    #[arg(long)]
-    exit_zero: bool,
-
-    /// How findings are printed
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
-    output: Format,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -84,8 +87,8 @@ enum Format {
 impl Doctor {
     pub(super) async fn run(self) -> Result<String, Failure> {
         let mut findings = examine(self.enable_bridge_netfilter).await;
-        if !self.no_cluster {
-            findings.extend(self.cluster().await);
+        if !self.cluster.no_cluster {
+            findings.extend(self.cluster.examine().await);
         }
         let output = match self.output {
             Format::Text => text(&findings),
@@ -97,8 +100,10 @@ impl Doctor {
             _ => Err(Failure::Found(output)),
         }
     }
+}
 
-    async fn cluster(&self) -> Vec<Finding> {
+impl Questions {
+    async fn examine(&self) -> Vec<Finding> {
         let chosen = chosen::cluster(self.kubeconfig.as_deref(), self.context.as_deref());
         let Some(config) = chosen else {
             return vec![Finding::no_cluster()];

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
 use super::plugged::Plugged;
+use super::reach;
 use super::{Finding, Level, count, examine, look};
 use crate::telemetry::Telemetry;
 
@@ -33,6 +34,8 @@ pub struct Attending {
     /// What was found last, by check and subject.
     known: BTreeMap<(&'static str, String), Level>,
     took: Duration,
+    /// The last look found pods that the node has no link to.
+    is_unreached: bool,
     /// Whether links come and go: a node's bridge comes with its first pod. `None` if nobody tells.
     plugged: Option<Plugged>,
 }
@@ -49,6 +52,7 @@ impl Attending {
             kernel: Vec::new(),
             known: BTreeMap::new(),
             took: Duration::ZERO,
+            is_unreached: false,
             plugged: listen(),
         };
         attending.look().await;
@@ -100,6 +104,10 @@ impl Attending {
         // The agent that is found here is this one.
         findings.retain(|finding| finding.check != "agent");
         findings.extend(self.kernel.iter().cloned());
+        // A pod that is just coming or going has no link for a moment.
+        let is_unreached = findings.iter().any(|finding| finding.check == reach::CHECK);
+        let was_unreached = std::mem::replace(&mut self.is_unreached, is_unreached);
+        findings.retain(|finding| finding.check != reach::CHECK || was_unreached);
         self.took = start.elapsed();
         self.tell(&findings);
         self.telemetry.examined(

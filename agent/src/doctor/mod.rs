@@ -21,12 +21,14 @@ mod finding;
 mod forwarding;
 mod links;
 mod plugged;
+mod reach;
 mod rights;
 mod ruleset;
 mod settings;
 mod untracked;
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use tokio::task::spawn_blocking;
@@ -39,6 +41,7 @@ pub use finding::{Finding, Level, count, json, text};
 use crate::dataplane::{Dataplane, NetlinkDataplane};
 use crate::node_lock::NodeLock;
 use attachment::Attachment;
+use links::Link;
 use settings::Settings;
 
 /// All that can be found out on the node itself. `enables_bridges` lets the settings for bridged packets be switched on.
@@ -65,8 +68,10 @@ pub async fn examine(enables_bridges: bool) -> Vec<Finding> {
 /// What can change while an agent runs.
 async fn look(enables_bridges: bool, looks_into_nftables: bool) -> Vec<Finding> {
     let looked = spawn_blocking(move || {
-        let mut findings = surroundings(enables_bridges);
+        let links = links::read();
+        let mut findings = surroundings(enables_bridges, &links);
         if looks_into_nftables {
+            findings.extend(reached(&links));
             findings.extend(others());
         }
         findings
@@ -75,9 +80,9 @@ async fn look(enables_bridges: bool, looks_into_nftables: bool) -> Vec<Finding> 
 }
 
 /// Links and settings.
-fn surroundings(enables_bridges: bool) -> Vec<Finding> {
+fn surroundings(enables_bridges: bool, links: &io::Result<Vec<Link>>) -> Vec<Finding> {
     let mut settings = Settings::read();
-    let links = match links::read() {
+    let links = match links {
         Ok(links) => links,
         Err(error) => {
             let found = format!("the node's links cannot be read: {error}");
@@ -86,7 +91,7 @@ fn surroundings(enables_bridges: bool) -> Vec<Finding> {
             return vec![Finding::warning("pods", found, advice)];
         }
     };
-    let attachment = Attachment::of(&links);
+    let attachment = Attachment::of(links);
     let mut findings = Vec::new();
     if enables_bridges && let Some(done) = bridges::enable(&attachment, settings.bridged) {
         findings.push(done);
@@ -97,6 +102,19 @@ fn surroundings(enables_bridges: bool) -> Vec<Finding> {
     findings.extend(forwarding::judge(&attachment, &settings, &routes));
     findings.extend(connections::judge(settings.connections));
     findings
+}
+
+/// Isolated pods, as far as the table tells of any.
+fn reached(links: &io::Result<Vec<Link>>) -> Option<Finding> {
+    let links = links.as_ref().ok()?;
+    match reach::read() {
+        Ok((to_pods, far)) => reach::judge(links, &to_pods, &far),
+        Err(error) => {
+            let found = format!("the ways to isolated pods cannot be read: {error}");
+            let advice = "whether the node has links to them is not known; ask again";
+            Some(Finding::warning(reach::CHECK, found, advice))
+        }
+    }
 }
 
 /// What others have in netfilter.

@@ -1,6 +1,8 @@
 //! A node on which rules are not met by packets: its agent writes them all the same, is not ready, and notices when it is
 //! repaired.
 
+use std::fmt::Write as _;
+
 use netpol_tests::lab::{Lab, Netns, Place, Topology, privileged};
 
 use crate::flow_log_ground::{
@@ -74,8 +76,11 @@ fn what_is_plugged_in_later_is_looked_at() {
     let mut lines = "link add br9 type bridge\nlink set br9 up\n".to_owned();
     for (number, pod) in pods.iter().enumerate() {
         let netns = pod.path().display().to_string();
-        lines += &format!("link add late{number} type veth peer name eth0 netns {netns}\n");
-        lines += &format!("link set late{number} master br9 up\n");
+        let _ = writeln!(
+            lines,
+            "link add late{number} type veth peer name eth0 netns {netns}"
+        );
+        let _ = writeln!(lines, "link set late{number} master br9 up");
     }
     node(&lab).ip(&lines).expect("plugged in");
     await_metric(&lab, ERRORS, 1);

@@ -3,6 +3,7 @@
 mod bridges;
 mod others;
 
+use std::fmt::Write as _;
 use std::net::UdpSocket;
 use std::process::Command;
 use std::time::Duration;
@@ -87,16 +88,22 @@ impl World {
         };
         let mut lines = "link set lo up\n".to_owned();
         if let Some(bridge) = bridge {
-            lines += &format!("link add {bridge} type bridge forward_delay 0 mcast_snooping 0\n");
-            lines += &format!("link set {bridge} up\n");
+            let _ = writeln!(
+                lines,
+                "link add {bridge} type bridge forward_delay 0 mcast_snooping 0"
+            );
+            let _ = writeln!(lines, "link set {bridge} up");
         }
         for (number, pod) in (1..).zip(&world.pods) {
             let netns = pod.path().display().to_string();
-            lines += &format!("link add pod{number} type veth peer name eth0 netns {netns}\n");
+            let _ = writeln!(
+                lines,
+                "link add pod{number} type veth peer name eth0 netns {netns}"
+            );
             if let Some(bridge) = bridge {
-                lines += &format!("link set pod{number} master {bridge}\n");
+                let _ = writeln!(lines, "link set pod{number} master {bridge}");
             }
-            lines += &format!("link set pod{number} up\n");
+            let _ = writeln!(lines, "link set pod{number} up");
         }
         let plugged = world.node.ip(&lines);
         plugged.unwrap_or_else(|error| panic!("{error}"));

@@ -2,7 +2,7 @@
 
 use netpol_tests::lab::{Netns, privileged};
 
-use super::{about, assert_found, findings};
+use super::{World, about, assert_found, findings};
 
 /// Chains as other engines have them; rules behind a jump that keep packets from being tracked, in both ways of saying so.
 const OTHERS: &str = r#"
@@ -73,4 +73,35 @@ fn what_an_agent_left_is_told() {
     assert_found(&findings(&node), "agent", None, "ok", "no agent runs");
     node.nft("table inet netpol { }").expect("loaded");
     assert_found(&findings(&node), "agent", None, "warning", "netpol cleanup");
+}
+
+/// The table names a pod that the node would look for by its way out, as it is with pods on macvlan links.
+#[test]
+fn isolated_pods_without_a_link_are_told() {
+    if !privileged("isolated_pods_without_a_link_are_told") {
+        return;
+    }
+    let world = World::new(None);
+    let node = &world.node;
+    node.nft(
+        "table inet netpol { \
+           chain c { }; \
+           map ingress4 { type ipv4_addr : verdict; elements = { 10.99.0.1 : goto c, 10.98.0.7 : goto c }; }; \
+           map egress6 { type ipv6_addr : verdict; elements = { fd00:99::1 : goto c }; }; \
+         }",
+    )
+    .expect("loaded");
+    node.ip("route add 10.99.0.1 dev pod1\nroute add fd00:99::1 dev pod1\n")
+        .expect("routes");
+    assert_eq!(about(&findings(node), "reach", None), None);
+    node.ip("route add default dev pod2\nroute add default dev pod2 metric 7\n")
+        .expect("a way out");
+    let (level, said) = about(&findings(node), "reach", None).expect("found");
+    assert_eq!(level, "warning");
+    assert!(
+        said.contains("no link to 10.98.0.7, and would look for them by pod2"),
+        "{said}"
+    );
+    node.ip("route add 10.98.0.7 dev pod1\n").expect("a route");
+    assert_eq!(about(&findings(node), "reach", None), None);
 }
