@@ -1,4 +1,4 @@
-//! What the agent costs where it runs: as the DaemonSet's pod on a node of a real cluster, at rest and while pods and
+//! What the agent costs where it runs: as the `DaemonSet`'s pod on a node of a real cluster, at rest and while pods and
 //! policies come and go. Needs root, and the image's archive in `$NETPOL_IMAGE`.
 
 use std::path::PathBuf;

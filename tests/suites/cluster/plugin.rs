@@ -113,7 +113,7 @@ fn all_nodes(lines: &str, since: Timestamp) -> Result<(), String> {
     };
     let has =
         |node: &&str| values(lines).any(|line| line["node_name"] == **node && is_later(&line));
-    let is_complete = NODES.iter().all(|node| has(node));
+    let is_complete = NODES.iter().all(has);
     is_complete.then_some(()).ok_or_else(|| lines.to_owned())
 }
 
@@ -152,9 +152,10 @@ fn run(stage: &Stage, folder: &Path, words: &str) -> Result<String, String> {
         .output()
         .map_err(|error| error.to_string())?;
     let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    match output.status.success() {
-        true => Ok(told(&output.stdout)),
-        false => Err(told(&output.stderr)),
+    if output.status.success() {
+        Ok(told(&output.stdout))
+    } else {
+        Err(told(&output.stderr))
     }
 }
 

@@ -5,7 +5,7 @@ use netpol_tests::lab::{Netns, privileged};
 use super::{World, about, assert_found, findings};
 
 /// Chains as other engines have them; rules behind a jump that keep packets from being tracked, in both ways of saying so.
-const OTHERS: &str = r#"
+const OTHERS: &str = r"
 table ip filter {
     chain FORWARD { type filter hook forward priority 0; jump cali-FORWARD; jump KUBE-ROUTER-FORWARD; }
     chain cali-FORWARD { }
@@ -20,7 +20,7 @@ table ip raw {
     chain idle { notrack; }
 }
 table inet late { chain forward { type filter hook forward priority 0; }; }
-"#;
+";
 
 #[test]
 fn other_engines_and_untracked_packets_are_told() {
