@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the container image: one static binary and nothing else, for each architecture given (amd64, arm64; both without
-# arguments), as one OCI archive, and prints its path. The same sources and compiler give the same bytes. Needs neither
+# arguments), as one OCI archive in $NETPOL_IMAGE_DIR (target/image), and prints its path. The same sources and compiler give the same bytes. Needs neither
 # root nor a container engine. Import it with `ctr -n k8s.io images import`, `skopeo copy oci-archive:…`, `podman load`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 : "${version:?no version in Cargo.toml}"
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-out="$target/image"
+out=$(realpath -m "${NETPOL_IMAGE_DIR:-$target/image}")
 layout=$(mktemp -d)
 trap 'rm -rf "$layout"' EXIT
 blobs="$layout/blobs/sha256"

@@ -37,7 +37,7 @@ pub(super) struct Verify {
     input: Input,
 
     /// The node whose rules they should be (spec.nodeName) [default: all pods, as if on one node]
-    #[arg(long, value_name = "NAME", value_parser = Name::parse)]
+    #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = Name::parse)]
     node: Option<Name>,
 
     #[command(flatten)]

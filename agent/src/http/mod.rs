@@ -22,7 +22,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::telemetry::Telemetry;
 
-/// Connections at a time; others wait.
+/// Connections at a time of the node's own programs, the kubelet's probes among them, where others wait; and as many from
+/// elsewhere, where others are refused.
 const CONNECTIONS: usize = 32;
 
 /// How long a connection lasts at most, from the first byte of a request to the last of its answer.
@@ -76,11 +77,21 @@ impl Server {
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .with_state(self.telemetry);
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
-        while let Ok(place) = places.clone().acquire_owned().await {
-            let Ok((stream, _)) = self.listener.accept().await else {
+        let [near, far] = [(); 2].map(|()| Arc::new(Semaphore::new(CONNECTIONS)));
+        loop {
+            let Ok((stream, peer)) = self.listener.accept().await else {
                 // No descriptors left, perhaps: trying at once would only keep the processor busy.
                 sleep(LIFETIME).await;
+                continue;
+            };
+            // Who comes from elsewhere must not take the places that probes need, or the kubelet would end the agent.
+            let is_near = stream.local_addr().is_ok_and(|own| own.ip() == peer.ip());
+            let place = if is_near {
+                near.clone().acquire_owned().await.ok()
+            } else {
+                far.clone().try_acquire_owned().ok()
+            };
+            let Some(place) = place else {
                 continue;
             };
             let router = router.clone();
@@ -192,6 +203,29 @@ mod tests {
             .expect_err("taken")
             .to_string();
         assert!(taken.contains("--listen"), "{taken}");
+    }
+
+    #[tokio::test]
+    async fn strangers_take_no_places_of_the_nodes_own() {
+        let any_port = "127.0.0.1:0".parse().expect("an address");
+        let server = Server::bind(any_port, Telemetry::default())
+            .await
+            .expect("a port");
+        let address = server.address().expect("bound");
+        tokio::spawn(server.run());
+        let mut strangers = Vec::new();
+        for _ in 0..=CONNECTIONS {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            let elsewhere = "127.0.0.2:0".parse().expect("an address");
+            socket.bind(elsewhere).expect("bound");
+            strangers.push(socket.connect(address).await.expect("connected"));
+        }
+        let mut nothing = String::new();
+        let one_too_many = strangers.last_mut().expect("strangers");
+        let refused = timeout(LIFETIME / 2, one_too_many.read_to_string(&mut nothing));
+        assert!(refused.await.is_ok(), "still open");
+        let answer = timeout(LIFETIME / 2, request(address, "/readyz"));
+        assert!(answer.await.is_ok(), "no answer in time");
     }
 
     #[tokio::test]

@@ -52,13 +52,15 @@ fn versions_are_one() {
 
 #[test]
 fn wrong_values_are_refused_by_name() {
-    let rows: [(&[&str], &str); 7] = [
+    let rows: [(&[&str], &str); 9] = [
         (&["agent.logFormat=xml"], "/agent/logFormat"),
         (&["agent.loglevel=debug"], "loglevel"),
         (&["image.pullPolicy=Sometimes"], "/image/pullPolicy"),
         (&["metrics.port=70000"], "/metrics/port"),
         (&["cleanup=yes"], "/cleanup"),
         (&["agent.extraArgs={flow-log}"], "/agent/extraArgs/0"),
+        (&["agent.extraArgs={--listen=0.0.0.0:1}"], "/agent/extraArgs/0"),
+        (&[r"podLabels.app\.kubernetes\.io/name=other"], "/podLabels"),
         (&["metrics.serviceMonitor.enabled=true"], "metrics.enabled"),
     ];
     for (values, named) in rows {

@@ -67,8 +67,8 @@ impl Transport {
 
     /// Sends a batch whose last command has the number `last`, and reads what became of it. Fails if that is not known.
     pub(super) fn commit(&mut self, bytes: &[u8], last: u32) -> Result<Report, NetlinkError> {
-        self.check_size(bytes)?;
         self.ear.end();
+        self.check_size(bytes)?;
         let before = self.generation()?;
         self.commit_after(before, bytes, last)
     }

@@ -63,16 +63,16 @@ pub(super) fn rights(denied: &[Right]) -> Vec<Finding> {
         if RIGHTS_OF_EVENTS.contains(&(group, resource, verb)) {
             let found =
                 format!("this identity may not {verb} events: --kubernetes-events writes none");
-            let advice = "apply deploy/rbac-events.yaml, or bind a ClusterRole with create and patch on events of \
-                events.k8s.io";
+            let advice =
+                "set agent.kubernetesEvents in the chart; without it apply deploy/rbac-events.yaml";
             return Finding::warning(CHECK, found, advice).about(&subject);
         }
         let found = format!(
             "this identity may not {verb} {resource} in all namespaces: an agent never learns all it must know, and \
              writes no rules"
         );
-        let advice = "apply deploy/rbac.yaml, or bind a ClusterRole with list and watch on pods, namespaces and \
-            networkpolicies; or is this the wrong kubeconfig?";
+        let advice = "install the chart anew, with rbac.create; agents in kube-system without it need deploy/rbac.yaml; or is this \
+            the wrong kubeconfig?";
         Finding::error(CHECK, found, advice).about(&subject)
     };
     denied.iter().map(told).collect()

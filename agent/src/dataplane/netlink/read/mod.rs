@@ -60,10 +60,18 @@ pub(super) struct Reading {
 
 /// Reads the table, if it is there. Other tables may be changed all the while: it is enough that this one is not.
 pub(super) fn read(transport: &mut Transport) -> Result<Option<Reading>, NetlinkError> {
+    let read = try_read(transport);
+    // What was read may have to be repaired, which nobody's commit may come before.
+    if !matches!(read, Ok(Some(_))) {
+        transport.end_reading();
+    }
+    read
+}
+
+fn try_read(transport: &mut Transport) -> Result<Option<Reading>, NetlinkError> {
     for _ in 0..ATTEMPTS {
         transport.begin_reading()?;
         let Some(mut image) = transport.table(Image::of_table)? else {
-            transport.end_reading();
             return Ok(None);
         };
         let is_all = image.fill(transport)?;
@@ -71,7 +79,6 @@ pub(super) fn read(transport: &mut Transport) -> Result<Option<Reading>, Netlink
             return Ok(Some(Reading { image, generation }));
         }
     }
-    transport.end_reading();
     let attempts = ATTEMPTS;
     Err(NetlinkError::Restless { attempts })
 }
