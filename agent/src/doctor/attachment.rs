@@ -100,10 +100,11 @@ pub(super) fn judge(attachment: &Attachment<'_>, settings: Bridged) -> Vec<Findi
     }
     if let [link, ..] = attachment.routed.as_slice() {
         let count = attachment.routed.len();
+        let links = if count == 1 { "link" } else { "links" };
         findings.push(Finding::ok(
             CHECK,
             format!(
-                "the node routes to other network namespaces by {count} veth links (as {}): their packets pass the hooks",
+                "the node routes to other network namespaces by {count} veth {links} (as {}): their packets pass the hooks",
                 link.name
             ),
         ));

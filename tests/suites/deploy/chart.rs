@@ -59,7 +59,10 @@ fn wrong_values_are_refused_by_name() {
         (&["metrics.port=70000"], "/metrics/port"),
         (&["cleanup=yes"], "/cleanup"),
         (&["agent.extraArgs={flow-log}"], "/agent/extraArgs/0"),
-        (&["agent.extraArgs={--listen=0.0.0.0:1}"], "/agent/extraArgs/0"),
+        (
+            &["agent.extraArgs={--listen=0.0.0.0:1}"],
+            "/agent/extraArgs/0",
+        ),
         (&[r"podLabels.app\.kubernetes\.io/name=other"], "/podLabels"),
         (&["metrics.serviceMonitor.enabled=true"], "metrics.enabled"),
     ];
