@@ -1,8 +1,10 @@
 //! The chart, rendered by a real helm, which is built the first time (`tests/control-plane/build.sh helm`).
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
+
+use crate::control_plane::program;
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/chart");
 
@@ -21,15 +23,14 @@ pub fn lint() -> Result<(), String> {
 }
 
 fn helm(arguments: &[&str]) -> Result<String, String> {
-    static HELM: OnceLock<Result<String, String>> = OnceLock::new();
+    static HELM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let helm = HELM.get_or_init(build).clone()?;
     run(Command::new(helm).args(arguments))
 }
 
-fn build() -> Result<String, String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("control-plane/build.sh");
-    let folder = run(Command::new(script).arg("helm"))?;
-    Ok(format!("{}/helm", folder.trim_end()))
+fn build() -> Result<PathBuf, String> {
+    let folder = program::build(Some("helm")).map_err(|error| error.to_string())?;
+    Ok(folder.join("helm"))
 }
 
 fn run(command: &mut Command) -> Result<String, String> {

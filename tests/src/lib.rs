@@ -1,6 +1,7 @@
 //! What the integration tests share.
 
 pub mod cluster;
+mod command;
 pub mod control_plane;
 pub mod fixture;
 pub mod helm;

@@ -99,7 +99,7 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Builds the programs if need be, starts them, and waits until the API server is ready.
     pub fn start(options: &Options) -> Result<Self, ControlPlaneError> {
-        let binaries = program::build(options.runs_pods)?;
+        let binaries = program::build(options.runs_pods.then_some("cluster"))?;
         let parent = options.parent.clone().unwrap_or_else(std::env::temp_dir);
         let directory = tempfile::Builder::new()
             .prefix("netpol-")

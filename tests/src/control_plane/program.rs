@@ -12,12 +12,11 @@ pub(super) const ETCD_ADDRESS: &str = "127.0.0.1:2379";
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_PEER: &str = "http://127.0.0.1:2380";
 
-/// Builds etcd and the API server, or finds them built; with `further`, what a cluster of nodes needs beside them.
-/// Returns their folder.
-pub(crate) fn build(further: bool) -> Result<PathBuf, ControlPlaneError> {
+/// Builds etcd and the API server, or finds them built; or `what` else `build.sh` knows. Returns their folder.
+pub(crate) fn build(what: Option<&str>) -> Result<PathBuf, ControlPlaneError> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("control-plane/build.sh");
     let output = Command::new(&script)
-        .args(further.then_some("cluster"))
+        .args(what)
         .output()
         .map_err(ControlPlaneError::io(script.display().to_string()))?;
     if output.status.success() {

@@ -1,10 +1,10 @@
 //! Programs run to their end, and conditions awaited.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::ClusterError;
+use crate::command::output;
 
 /// How often a condition is looked at.
 pub(super) const POLL: Duration = Duration::from_millis(50);
@@ -20,19 +20,7 @@ pub(super) fn run(place: &str, command: &mut Command, input: &str) -> Result<Str
         command: words.join(" "),
         stderr,
     };
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that stops reading early says why on standard error.
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    let output = child
-        .wait_with_output()
-        .map_err(|error| failed(error.to_string()))?;
+    let output = output(command, input).map_err(|error| failed(error.to_string()))?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         Ok(printed)

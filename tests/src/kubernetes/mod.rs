@@ -106,7 +106,7 @@ pub struct Cluster {
 impl Cluster {
     /// Builds the programs if need be, starts everything, and waits until both nodes are ready for pods.
     pub fn start(options: Options) -> Result<Self, ClusterError> {
-        let binaries = program::build(true)?;
+        let binaries = program::build(Some("cluster"))?;
         leftovers::sweep();
         let directory = leftovers::folder()?;
         let Network {

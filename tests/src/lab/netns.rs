@@ -1,11 +1,10 @@
 //! A network namespace that lives as long as the thread inside it.
 
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -13,6 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::LabError;
+use crate::command::output;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -181,19 +181,7 @@ fn run(place: &str, command: &[String], input: &str) -> Result<String, LabError>
     let (program, arguments) = command
         .split_first()
         .ok_or_else(|| failed("no program named".to_owned()))?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that stops reading early says why on standard error.
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    let output = child
-        .wait_with_output()
+    let output = output(Command::new(program).args(arguments), input)
         .map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())

@@ -145,3 +145,20 @@ impl Log {
         std::iter::from_fn(|| self.next()).collect()
     }
 }
+
+/// Runs a test of this program once more as root without `CAP_NET_ADMIN`, with the variable `inside` set: it has to pass.
+pub(crate) fn again_without_net_admin(test: &str, inside: &str) {
+    let this = std::env::current_exe().expect("a path");
+    let output = std::process::Command::new("setpriv")
+        .args(["--inh-caps=-net_admin", "--bounding-set=-net_admin"])
+        .arg(this)
+        .args(["--exact", test])
+        .env(inside, "1")
+        .output()
+        .expect("setpriv runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}

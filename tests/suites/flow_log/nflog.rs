@@ -10,7 +10,10 @@ use netpol_agent::flow_log::packet::{Packet, PacketTransport};
 use netpol_agent::flow_log::sighting::{Extent, Sighting};
 use netpol_tests::lab::{Netns, privileged};
 
-use crate::ground::{COUNTER, DROPPED, FOREIGN, GROUP, Log, namespace, nflog_settings, send, web};
+use crate::ground::{
+    COUNTER, DROPPED, FOREIGN, GROUP, Log, again_without_net_admin, namespace, nflog_settings,
+    send, web,
+};
 
 #[test]
 fn a_dropped_packet_is_told_of() {
@@ -162,17 +165,5 @@ fn without_permission() {
         }
         return;
     }
-    let this = std::env::current_exe().expect("a path");
-    let output = std::process::Command::new("setpriv")
-        .args(["--inh-caps=-net_admin", "--bounding-set=-net_admin"])
-        .arg(this)
-        .args(["--exact", "nflog::without_permission"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("setpriv runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}"
-    );
+    again_without_net_admin("nflog::without_permission", INSIDE);
 }

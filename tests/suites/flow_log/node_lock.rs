@@ -4,6 +4,8 @@ use netpol_agent::flow_log::kernel::NflogError;
 use netpol_agent::node_lock::{GROUP, LockError, NodeLock};
 use netpol_tests::lab::{Netns, privileged};
 
+use crate::ground::again_without_net_admin;
+
 fn take(netns: &Netns) -> Result<NodeLock, LockError> {
     netns.call(NodeLock::take).expect("a namespace")
 }
@@ -44,17 +46,5 @@ fn it_takes_a_capability() {
             other => panic!("{other:?}"),
         }
     }
-    let this = std::env::current_exe().expect("a path");
-    let output = std::process::Command::new("setpriv")
-        .args(["--inh-caps=-net_admin", "--bounding-set=-net_admin"])
-        .arg(this)
-        .args(["--exact", "node_lock::it_takes_a_capability"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("setpriv runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}"
-    );
+    again_without_net_admin("node_lock::it_takes_a_capability", INSIDE);
 }
