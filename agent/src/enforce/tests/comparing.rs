@@ -1,9 +1,8 @@
 //! The table compared without need, and repaired as it is by then.
 
-use policy_compiler::ruleset::{Ident, Operation};
+use policy_compiler::ruleset::Ident;
 
 use super::*;
-use crate::dataplane::Found;
 
 fn repairs_of(telemetry: &Telemetry, kind: &str) -> String {
     let metrics = telemetry.render();
@@ -44,10 +43,7 @@ async fn what_is_not_told_is_found_by_comparing() {
         ] {
             let (attempts, readings) = (bench.attempts(), bench.dataplane.readings());
             assert_eq!(repairs_of(&bench.telemetry, kind), "0");
-            bench.dataplane.find_next(Found::Differs {
-                repair: Transaction::new(vec![Operation::AddTable, repair]),
-                differences: vec![kind.to_owned()],
-            });
+            bench.find_differing(vec![Operation::AddTable, repair], kind);
             pass(5_000).await;
             assert_eq!(repairs_of(&bench.telemetry, kind), "1");
             assert_eq!(bench.attempts(), attempts + 1, "{kind}");
@@ -82,12 +78,7 @@ async fn comparing_does_not_stand_in_the_way() {
             "{change}"
         );
         // A repair that is refused is followed by the whole table.
-        let repair = Transaction::new(vec![Operation::AddTable]);
-        let differences = vec!["a rule".to_owned()];
-        bench.dataplane.find_next(Found::Differs {
-            repair,
-            differences,
-        });
+        bench.find_differing(vec![Operation::AddTable], "a rule");
         bench.dataplane.fail_next("no");
         pass(5_000).await;
         assert_eq!(bench.attempts(), 4);

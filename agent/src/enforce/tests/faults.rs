@@ -94,10 +94,7 @@ async fn is_survived((error, words): Row, start: usize) {
     }
     assert_eq!(commits(&bench.telemetry, "failed"), "2");
     bench.add_pod("api", "10.244.1.4");
-    bench.say(Update::Change(Event::PodDeleted(ObjectKey::new(
-        Name::parse("shop").expect("valid"),
-        Name::parse("web").expect("valid"),
-    ))));
+    bench.delete_pod("shop/web");
     pass(120_000).await;
     assert_eq!(
         commits(&bench.telemetry, "failed"),

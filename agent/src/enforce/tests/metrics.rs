@@ -1,7 +1,6 @@
 //! What `/metrics` says of the table and of the way there.
 
 use super::*;
-use crate::dataplane::Found;
 
 impl Bench {
     /// The value of a series.
@@ -59,11 +58,7 @@ async fn the_table_is_as_large_as_it_was_last_written() {
         bench.add_pod("db", "10.244.1.4");
         pass(60).await;
         assert_eq!((bench.table(), bench.traffic()), (TWO, [3, 1, 3, 0]));
-        let gone = ObjectKey::new(
-            Name::parse("shop").expect("valid"),
-            Name::parse("db").expect("valid"),
-        );
-        bench.say(Update::Change(Event::PodDeleted(gone)));
+        bench.delete_pod("shop/db");
         pass(60).await;
         assert_eq!((bench.table(), bench.traffic()), (ONE, [3, 2, 4, 0]));
         bench.check_bytes();

@@ -11,13 +11,13 @@ use std::pin::Pin;
 use futures::channel::mpsc::{self, UnboundedSender};
 use policy_compiler::decode;
 use policy_compiler::index::Event;
-use policy_compiler::model::{Name, ObjectKey};
-use policy_compiler::ruleset::Transaction;
+use policy_compiler::model::Name;
+use policy_compiler::ruleset::{Operation, Transaction};
 use serde_json::json;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::*;
-use crate::dataplane::{DataplaneError, Foreign, Memory, Part};
+use crate::dataplane::{DataplaneError, Foreign, Found, Memory, Part};
 
 fn enforcement(scope: NodeScope, telemetry: &Telemetry) -> Enforcement {
     Enforcement {
@@ -64,6 +64,19 @@ impl Bench {
         self.updates
             .unbounded_send(update)
             .expect("the loop listens");
+    }
+
+    fn delete_pod(&self, key: &str) {
+        let key = key.parse().expect("namespace/name");
+        self.say(Update::Change(Event::PodDeleted(key)));
+    }
+
+    /// The table is found to want this repair when it is read next.
+    fn find_differing(&self, repair: Vec<Operation>, difference: &str) {
+        self.dataplane.find_next(Found::Differs {
+            repair: Transaction::new(repair),
+            differences: vec![difference.to_owned()],
+        });
     }
 
     /// An isolated pod of the node.
@@ -177,11 +190,7 @@ async fn a_change_that_changes_no_rule_writes_nothing() {
         bench.add_all();
         pass(60).await;
         bench.add_pod("web", "10.244.1.2");
-        let gone = ObjectKey::new(
-            Name::parse("x").expect("valid"),
-            Name::parse("y").expect("valid"),
-        );
-        bench.say(Update::Change(Event::PodDeleted(gone)));
+        bench.delete_pod("x/y");
         pass(60_000).await;
         assert_eq!(bench.attempts(), 1);
     })

@@ -1,9 +1,6 @@
 //! The table that is in the kernel already, and what other programs do to it.
 
-use policy_compiler::ruleset::Operation;
-
 use super::*;
-use crate::dataplane::Found;
 
 #[tokio::test(start_paused = true)]
 async fn a_table_that_was_deleted_comes_back() {
@@ -61,12 +58,7 @@ async fn a_table_that_is_there_is_taken_over() {
             "{change}"
         );
         // What cannot be mended is replaced, and packets meet the old rules until then.
-        let repair = Transaction::new(vec![Operation::AddTable]);
-        let differences = vec!["a rule".to_owned()];
-        bench.dataplane.find_next(Found::Differs {
-            repair,
-            differences,
-        });
+        bench.find_differing(vec![Operation::AddTable], "a rule");
         bench.dataplane.fail_next("no");
         let sent = bench.disturbances.unbounded_send(Disturbance::Overrun);
         sent.expect("the loop listens");
