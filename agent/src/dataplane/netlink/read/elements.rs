@@ -51,6 +51,13 @@ impl FoundElement {
     }
 }
 
+/// Whether one of them is there twice, which none is in a set.
+pub(super) fn are_repeated(elements: &[FoundElement]) -> bool {
+    let mut ends: Vec<_> = elements.iter().map(|e| (e.key, e.is_end)).collect();
+    ends.sort_unstable();
+    ends.windows(2).any(|pair| pair[0] == pair[1])
+}
+
 /// The chain that a verdict goes to. Other verdicts have none.
 fn destination(data: &[u8]) -> Option<Ident> {
     let verdict = Attributes(data).find(|part| part.kind == VERDICT)?;

@@ -22,7 +22,7 @@ use super::numbers::{
 };
 use super::transport::{SinceRead, Transport};
 use crate::netlink::{Attribute, Attributes, Dumped, Writer};
-use elements::FoundElement;
+use elements::{FoundElement, are_repeated};
 use found::{FoundChain, FoundRule, FoundSet};
 
 pub(super) use compare::compare;
@@ -109,17 +109,7 @@ impl Image {
             return Ok(false);
         }
         for (name, set) in &mut self.sets {
-            let request = |w: &mut Writer| {
-                w.text(IN_TABLE, TABLE);
-                w.text(NAME, name);
-            };
-            let dumped = transport.dump(GET_ELEMENTS, NEW_ELEMENTS, request, |attributes| {
-                let lists = attributes.filter(|attribute| attribute.kind == ELEMENTS);
-                let items = lists.flat_map(|list| Attributes(list.value));
-                set.elements
-                    .extend(items.map(|item| FoundElement::read(Attributes(item.value))));
-            })?;
-            if dumped == Dumped::Cut {
+            if !set.fill(name, transport)? {
                 return Ok(false);
             }
         }
@@ -236,3 +226,30 @@ impl Image {
 }
 
 type Take = fn(&mut Image, Attributes<'_>);
+
+impl FoundSet {
+    /// Reads its elements. A commit's end is not a hash table's: the kernel goes on to give it more room, and what is dumped
+    /// of it meanwhile is told twice, or passed over for as many told twice. Then it is dumped again.
+    fn fill(&mut self, name: &str, transport: &mut Transport) -> Result<bool, NetlinkError> {
+        let request = |w: &mut Writer| {
+            w.text(IN_TABLE, TABLE);
+            w.text(NAME, name);
+        };
+        for _ in 0..DUMPS {
+            let elements = &mut self.elements;
+            elements.clear();
+            let dumped = transport.dump(GET_ELEMENTS, NEW_ELEMENTS, request, |attributes| {
+                let lists = attributes.filter(|attribute| attribute.kind == ELEMENTS);
+                let items = lists.flat_map(|list| Attributes(list.value));
+                elements.extend(items.map(|item| FoundElement::read(Attributes(item.value))));
+            })?;
+            if dumped == Dumped::Cut {
+                return Ok(false);
+            }
+            if !are_repeated(elements) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

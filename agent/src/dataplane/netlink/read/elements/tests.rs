@@ -19,6 +19,15 @@ fn beginning(key: &[u8]) -> FoundElement {
 }
 
 #[test]
+fn an_element_told_twice_is_noticed() {
+    let interval = [beginning(&[0, 5]), end(&[0, 9], true), end(&[0, 5], true)];
+    assert!(!are_repeated(&[]));
+    assert!(!are_repeated(&interval));
+    let twice = [beginning(&[0, 5]), beginning(&[0, 9]), beginning(&[0, 5])];
+    assert!(are_repeated(&twice));
+}
+
+#[test]
 fn intervals_are_made_of_their_ends() {
     let ports = |elements: &[FoundElement]| ports(elements, true);
     let rows = [
