@@ -111,12 +111,16 @@ async fn what_makes_no_sense_ends_the_connection_and_the_next_one_is_fine() {
     .await;
     // A refusal would keep the pod from starting.
     ends(
-        async |plugin| drop(plugin.begin("RunPodSandbox", &[0x0a, 9, 1]).await),
+        async |plugin| {
+            plugin.begin("RunPodSandbox", &[0x0a, 9, 1]).await;
+        },
         "ends within a field",
     )
     .await;
     ends(
-        async |plugin| drop(plugin.begin("Configure", &[0x12, 1, 0xff]).await),
+        async |plugin| {
+            plugin.begin("Configure", &[0x12, 1, 0xff]).await;
+        },
         "not UTF-8",
     )
     .await;
