@@ -178,15 +178,29 @@ fn sandboxes_without_objects_do_not_pile_up() {
 #[derive(Clone, Copy, Debug)]
 enum Happens {
     /// The API server shows a pod, perhaps with an address that it had or has.
-    Shown { pod: usize, old_address: bool },
+    Shown {
+        pod: usize,
+        old_address: bool,
+    },
     /// The object goes, and one of the same name with another uid comes.
-    Recreated { pod: usize },
-    Deleted { pod: usize },
+    Recreated {
+        pod: usize,
+    },
+    Deleted {
+        pod: usize,
+    },
     /// The pod gets a (further) sandbox, with the address that has been free for longest or shortest.
-    Started { pod: usize, shortest: bool },
-    Stopped { pod: usize },
+    Started {
+        pod: usize,
+        shortest: bool,
+    },
+    Stopped {
+        pod: usize,
+    },
     /// The runtime clears away an old sandbox once more.
-    ClearedAway { pod: usize },
+    ClearedAway {
+        pod: usize,
+    },
     Lost,
     Connected,
 }
