@@ -23,6 +23,7 @@ use tracing::{debug, info, warn};
 use crate::nri::{GateEvent, Sandbox};
 use crate::telemetry::Telemetry;
 use overlay::Overlay;
+pub(crate) use ranges::of_object;
 pub use ranges::{Ranges, fixed, of_node};
 pub use stance::Mode;
 use stance::{Gate, Stance};
