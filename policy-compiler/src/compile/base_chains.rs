@@ -15,7 +15,7 @@ use crate::ruleset::{
 };
 
 /// The chain of packets with link-local addresses.
-pub const LINK_LOCAL: &str = "link-local";
+pub(super) const LINK_LOCAL: &str = "link-local";
 
 /// The map from a pod's address to its chain.
 pub(crate) fn entry_map(direction: Direction, address: IpAddr) -> Ident {

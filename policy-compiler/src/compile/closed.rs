@@ -36,7 +36,8 @@ pub(super) fn add_closed(ruleset: &mut Ruleset, log: Option<&DropLog>) {
     }
 }
 
-fn not_programmed(direction: Direction) -> Ident {
+/// The chain of what is dropped in a direction, and its counter.
+pub(super) fn not_programmed(direction: Direction) -> Ident {
     Ident::fixed(&format!("not-programmed-{direction}"))
 }
 

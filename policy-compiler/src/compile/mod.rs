@@ -18,7 +18,6 @@ mod set_definition;
 mod tests;
 
 pub(crate) use addresses::Claims;
-pub use base_chains::LINK_LOCAL;
 pub(crate) use base_chains::{add_base_chains, entry_map};
 pub(crate) use closed::programmed_set;
 pub(crate) use families::Families;
@@ -26,7 +25,7 @@ pub use pod_chain::pod_chain_name;
 pub(crate) use pod_chain::{contested_chain, contested_chain_name, pod_chain};
 pub(crate) use policy_chain::compile_policy;
 use policy_chain::policy_chain_name;
-pub use protection::{PodPlaces, Protection};
+pub use protection::{PodPlaces, Protection, drop_of_counter};
 pub(crate) use set_definition::{SetContent, SetDefinition};
 
 pub use crate::ruleset::{InterfacePattern, InterfacePatternError};

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::closed::add_closed;
+use super::base_chains::{LINK_LOCAL, link_groups};
+use super::closed::{add_closed, not_programmed};
 use super::drop_rules::{cut_rules, drop_rules};
 use crate::model::Direction;
 use crate::ruleset::{
@@ -33,6 +34,26 @@ pub struct PodPlaces {
     /// The interfaces that lead to them. Packets that IPVS has taken in for a service have left their interface behind:
     /// of those only addresses tell that they are a pod's.
     pub interfaces: BTreeSet<InterfacePattern>,
+}
+
+/// Where the packets of one of the table's counters were dropped; `None` for those that bear a pod's name or an
+/// address.
+pub fn drop_of_counter(name: &str) -> Option<DropPoint> {
+    let egress = |of| {
+        let direction = Direction::Egress;
+        Some(DropPoint { direction, of })
+    };
+    match name {
+        LINK_LOCAL => egress(DropOf::LinkLocal),
+        CUT => egress(DropOf::Cut),
+        FORGED_SOURCE => egress(DropOf::ForgedSource),
+        _ => {
+            let mut directions = Direction::BOTH.into_iter();
+            let direction = directions.find(|d| not_programmed(*d).as_str() == name)?;
+            let of = DropOf::NotProgrammed;
+            Some(DropPoint { direction, of })
+        }
+    }
 }
 
 /// The chain that ends what was cut, and the counter of its packets.
@@ -113,7 +134,7 @@ fn forged_source(log: Option<&DropLog>) -> Vec<Rule> {
         direction: Direction::Egress,
         of: DropOf::ForgedSource,
     };
-    let groups = AddressMatch::In(super::base_chains::link_groups());
+    let groups = AddressMatch::In(link_groups());
     let accept = |condition| Rule::new(vec![condition], Verdict::Accept);
     let mut rules = vec![
         accept(Match::NeighbourDiscovery),

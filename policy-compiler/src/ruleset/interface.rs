@@ -73,10 +73,27 @@ mod tests {
     #[test]
     fn patterns_are_names_or_how_they_begin() {
         let pattern = |text: &str| text.parse::<InterfacePattern>();
-        for text in ["eth0", "cali*", "a", "lxc_health", "veth0@if3", "x23456789012345"] {
+        for text in [
+            "eth0",
+            "cali*",
+            "a",
+            "lxc_health",
+            "veth0@if3",
+            "x23456789012345",
+        ] {
             assert_eq!(pattern(text).map(|p| p.to_string()), Ok(text.to_owned()));
         }
-        for text in ["", "*", "a*b", "a**", "a b", "a\"", "a/b", "ä", "x234567890123456"] {
+        for text in [
+            "",
+            "*",
+            "a*b",
+            "a**",
+            "a b",
+            "a\"",
+            "a/b",
+            "ä",
+            "x234567890123456",
+        ] {
             assert_eq!(pattern(text), Err(InterfacePatternError), "{text}");
         }
         let matches = |text, name| pattern(text).is_ok_and(|p| p.matches(name));

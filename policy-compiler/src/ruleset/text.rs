@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{
-    AddressMatch, CUT_LABEL, Chain, Element, Family, Hook, Ident, Match, Rule, Ruleset, Set, SetKey, Side,
-    TABLE, Verdict, VerdictMap,
+    AddressMatch, CUT_LABEL, Chain, Element, Family, Hook, Ident, Match, Rule, Ruleset, Set,
+    SetKey, Side, TABLE, Verdict, VerdictMap,
 };
 use crate::model::PortRange;
 
