@@ -12,6 +12,7 @@ use policy_compiler::model::{Name, NodeScope};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
+use super::connections::ConnectionArguments;
 use super::flow_log::FlowLogArguments;
 use super::{Failure, chosen, duration, listen, log, stop_signal};
 use crate::dataplane::{Disturbance, NetlinkDataplane, NftProcess, NodeDataplane};
@@ -103,6 +104,9 @@ pub(super) struct Agent {
 
     #[command(flatten)]
     flow_log: FlowLogArguments,
+
+    #[command(flatten)]
+    connections: ConnectionArguments,
 }
 
 /// How rules get into the kernel.
@@ -185,6 +189,7 @@ impl Agent {
         let (disturbances, inspection) = watch(&dataplane);
         let source = self.source(client.as_ref(), &telemetry);
         let enforcement = Enforcement {
+            revocation: self.connections.start(node, &telemetry),
             scope: NodeScope::Node(node.clone()),
             timing: Timing {
                 debounce: self.debounce,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use policy_compiler::compile::Protection;
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::NodeScope;
 use tokio::time::Instant;
@@ -14,6 +15,8 @@ use super::schedule::Schedule;
 use super::work::{Glance, Outcome, Write};
 use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
 use crate::flow_log::{FlowLog, Occurrence};
+use crate::revoke::concerned::Concerned;
+use crate::revoke::{self, Revocation};
 use crate::source::Update;
 use crate::telemetry::{Counts, TableSize, Telemetry};
 
@@ -35,6 +38,7 @@ pub(super) struct Enforcer {
     /// What the table holds once what was last taken from the compiler is written.
     size: TableSize,
     pub(super) flow_log: FlowLog,
+    pub(super) revocation: Revocation,
 }
 
 /// How far the start has come.
@@ -59,8 +63,15 @@ impl Enforcer {
             inspection: _,
             telemetry,
             flow_log,
+            revocation,
         } = enforcement;
-        let compiler = Compiler::new(scope.clone()).with_drop_log(flow_log.drop_log());
+        let protection = Protection {
+            revocable: revocation.is_on(),
+            ..Protection::default()
+        };
+        let compiler = Compiler::new(scope.clone())
+            .with_drop_log(flow_log.drop_log())
+            .with_protection(protection);
         let schedule = Schedule::new(timing);
         Self {
             scope,
@@ -75,12 +86,19 @@ impl Enforcer {
             since: None,
             size: TableSize::default(),
             flow_log,
+            revocation,
         }
     }
 
     /// Takes what the flow log has to do.
     pub(super) fn log(&mut self, occurrence: Occurrence) {
         self.flow_log.take(occurrence, &self.compiler);
+    }
+
+    /// Looks for connections that are allowed no longer, or goes on with it.
+    pub(super) fn revoke(&mut self, occurrence: revoke::Occurrence) {
+        self.revocation
+            .take(occurrence, &self.compiler, &mut self.flow_log);
     }
 
     /// Ends the flow log.
@@ -93,6 +111,7 @@ impl Enforcer {
             Update::Change(event) => {
                 let pod_here = matches!(&event, Event::Pod(pod) if self.scope.is_local(pod));
                 self.flow_log.before(&event, &self.compiler);
+                self.revocation.before(&event, &self.compiler);
                 self.compiler.apply(event);
                 if self.progress == Progress::NoPodHere
                     && (pod_here || self.compiler.snapshot().pods.is_empty())
@@ -164,19 +183,25 @@ impl Enforcer {
             self.must_compare = false;
             let whole = self.compiler.take_whole();
             self.size = size(&whole, whole.counters().len());
+            self.revocation.committing(Concerned::everybody);
             return Some(Write::Whole(Arc::new(whole)));
         }
         let change = self.compiler.take_transaction();
         if change.is_empty() {
             self.since = None;
+            // Pods without rules come and go too.
+            self.revocation.committing(Concerned::default);
             // Only what is not to be changed is compared as it was before.
             self.is_comparing = std::mem::take(&mut self.must_compare);
             if self.is_comparing {
                 return Some(Write::Compare(Arc::new(self.compiler.take_whole())));
             }
             self.flow_log.committed(false);
+            self.revocation.committed();
             return None;
         }
+        let after = self.compiler.ruleset();
+        self.revocation.committing(|| Concerned::of(&change, after));
         let counters = counters(&change, self.size.counters);
         self.size = size(self.compiler.ruleset(), counters);
         Some(Write::Change(change))
@@ -187,6 +212,7 @@ impl Enforcer {
         match result {
             Ok(written) if was_compared && written.part.is_none() => {
                 self.flow_log.committed(false);
+                self.revocation.committed();
                 debug!(?took, "the table is as it should be");
             }
             Ok(written) => {
@@ -197,7 +223,10 @@ impl Enforcer {
                         "table inet netpol was not as it should be, and nobody told; it was put right"
                     );
                     self.telemetry.repaired(part);
+                    // What began meanwhile was not judged, or by other rules.
+                    self.revocation.committing(Concerned::everybody);
                 }
+                self.revocation.committed();
                 self.schedule.succeeded();
                 if let Some(since) = self.since.take() {
                     self.telemetry.programmed(since.elapsed());
@@ -279,6 +308,7 @@ impl Enforcer {
             }
             Err(error) if std::mem::take(&mut self.is_comparing) => {
                 self.flow_log.committed(false);
+                self.revocation.committed();
                 warn!(%error, "cannot tell whether table inet netpol is as it should be; it stays as it is");
             }
             Err(error) => {

@@ -89,12 +89,6 @@ impl Revocation {
         }
     }
 
-    /// The table was not as it should have been, and has been put right.
-    pub fn repaired(&mut self) {
-        self.committing(Concerned::everybody);
-        self.committed();
-    }
-
     /// Waits for something to do. Loses nothing when dropped.
     pub async fn next(&mut self) -> Occurrence {
         match &mut self.running {

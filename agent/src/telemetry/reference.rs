@@ -9,6 +9,7 @@ use policy_compiler::model::Direction;
 use super::Telemetry;
 use super::{Counts, Elements, Outcome, Queues, TableSize};
 use crate::dataplane::Part;
+use crate::revoke::Tally;
 use crate::documents::{cell, hold, read};
 
 /// A metric as it is scraped.
@@ -107,6 +108,8 @@ fn busy() -> Telemetry {
     telemetry.set_lines(1, 1, 1);
     telemetry.set_queues(Queues::default());
     telemetry.mismatch();
+    telemetry.revoked(Tally::default(), Duration::ZERO);
+    telemetry.revocation_failed();
     telemetry.set_flow_log_up(true);
     telemetry
 }

@@ -137,6 +137,7 @@ impl Agent {
             inspection: RARE_INSPECTION,
             timing: Timing::default(),
             telemetry: Telemetry::default(),
+            revocation: netpol_agent::revoke::Revocation::off(),
             flow_log: FlowLog::off(),
         };
         spawn_local(enforce(

@@ -181,6 +181,7 @@ fn flows_that_no_change_concerns() {
             max_delay: Duration::ZERO,
         },
         telemetry: telemetry.clone(),
+        revocation: netpol_agent::revoke::Revocation::off(),
         flow_log: FlowLog::off(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

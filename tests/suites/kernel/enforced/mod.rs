@@ -76,6 +76,7 @@ impl Node {
             },
             inspection,
             telemetry: telemetry.clone(),
+            revocation: netpol_agent::revoke::Revocation::off(),
             flow_log: FlowLog::off(),
         };
         let (updates, source) = unbounded();
