@@ -93,3 +93,6 @@ fn transport(tuple: &Tuple) -> Transport {
     };
     Transport::Port(protocol, tuple.destination_port)
 }
+
+#[cfg(test)]
+mod tests;
