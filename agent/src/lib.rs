@@ -6,6 +6,7 @@
 //! ```
 
 pub mod cli;
+pub mod conntrack;
 pub mod dataplane;
 pub mod doctor;
 #[cfg(test)]
