@@ -1,5 +1,8 @@
 //! What must hold of every world: random histories of a small cluster, three ways to the same answer.
 
+#[path = "properties/concerned.rs"]
+mod concerned;
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;
