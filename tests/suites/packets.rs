@@ -54,6 +54,8 @@ mod node_ports;
 mod older_tables;
 #[path = "packets/one_agent.rs"]
 mod one_agent;
+#[path = "packets/pod_start.rs"]
+mod pod_start;
 #[path = "packets/rows.rs"]
 mod rows;
 #[path = "packets/shots.rs"]

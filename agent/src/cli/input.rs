@@ -99,6 +99,15 @@ impl Cluster {
 }
 
 impl Input {
+    /// A client, if objects come from a cluster.
+    pub(super) async fn connect(&self) -> Option<Client> {
+        let has_files = !self.filenames.is_empty() || !self.paths.is_empty();
+        if has_files {
+            return None;
+        }
+        self.cluster.connect().await.ok()
+    }
+
     /// Reads all objects.
     pub(super) async fn load(&self, form: Form) -> Result<Loaded, Failure> {
         if !self.filenames.is_empty() || !self.paths.is_empty() {
