@@ -131,7 +131,11 @@ impl Causes {
             told.push(format!("and {more} more"));
         }
         if told.is_empty() {
-            told.push(self.occasion.unwrap_or("the rules were put right").to_owned());
+            told.push(
+                self.occasion
+                    .unwrap_or("the rules were put right")
+                    .to_owned(),
+            );
         }
         told
     }
@@ -225,9 +229,18 @@ mod tests {
             ]
         };
         let rows = [
-            (vec![policy("shop", "db", &["Ingress"])], vec!["the rules were put right"]),
-            (vec![policy("shop", "db", &["Egress"])], vec!["NetworkPolicy shop/db changed"]),
-            (vec![policy("shop", "x", &["Egress"])], vec!["NetworkPolicy shop/x added"]),
+            (
+                vec![policy("shop", "db", &["Ingress"])],
+                vec!["the rules were put right"],
+            ),
+            (
+                vec![policy("shop", "db", &["Egress"])],
+                vec!["NetworkPolicy shop/db changed"],
+            ),
+            (
+                vec![policy("shop", "x", &["Egress"])],
+                vec!["NetworkPolicy shop/x added"],
+            ),
             (
                 vec![Event::PolicyDeleted(key("shop/db"))],
                 vec!["NetworkPolicy shop/db deleted"],
@@ -239,7 +252,10 @@ mod tests {
                 ],
                 vec!["NetworkPolicy shop/db changed"],
             ),
-            (vec![Event::PolicyDeleted(key("shop/none"))], vec!["the rules were put right"]),
+            (
+                vec![Event::PolicyDeleted(key("shop/none"))],
+                vec!["the rules were put right"],
+            ),
             (
                 vec![pod("shop", "web", "else", "10.0.0.1")],
                 vec!["Pod shop/web relabelled"],
@@ -258,7 +274,11 @@ mod tests {
         ];
         for (events, expected) in rows {
             let text = format!("{events:?}");
-            assert_eq!(causes(before(), events).of(&[key("shop/web")]), expected, "{text}");
+            assert_eq!(
+                causes(before(), events).of(&[key("shop/web")]),
+                expected,
+                "{text}"
+            );
         }
     }
 
@@ -295,6 +315,9 @@ mod tests {
             causes.of(&[key("other/web")]).last().map(String::as_str),
             Some(&*format!("and {} more", REMEMBERED + 20 - TOLD))
         );
-        assert_eq!(Causes::occasion("the agent started").of(&[]), ["the agent started"]);
+        assert_eq!(
+            Causes::occasion("the agent started").of(&[]),
+            ["the agent started"]
+        );
     }
 }

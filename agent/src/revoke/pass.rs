@@ -28,7 +28,12 @@ impl Change {
     }
 
     /// Where to look for connections, if anywhere; `cut` are those that are cut now.
-    pub(super) fn look(&self, cut: &Record, compiler: &Compiler, scope: &NodeScope) -> Option<Look> {
+    pub(super) fn look(
+        &self,
+        cut: &Record,
+        compiler: &Compiler,
+        scope: &NodeScope,
+    ) -> Option<Look> {
         let concerned = &self.concerned;
         if concerned.everything {
             let pods = compiler.snapshot().pods.values();
@@ -163,7 +168,11 @@ impl Pass {
                 let is_here = |end| compiler.owners(end).any(|pod| scope.is_local(pod));
                 // Whose it was is gone: nobody has allowed it again.
                 let is_pods = ends.into_iter().any(is_here);
-                Some(if is_pods { Order::Restore } else { Order::Delete })
+                Some(if is_pods {
+                    Order::Restore
+                } else {
+                    Order::Delete
+                })
             }
             (Some(_), true) | (None, false) => None,
         };
@@ -171,7 +180,8 @@ impl Pass {
     }
 
     fn is_cut(&mut self, connection: &Connection) {
-        self.cut.add([connection.source(), connection.destination()]);
+        self.cut
+            .add([connection.source(), connection.destination()]);
     }
 
     /// What came of the decisions. Returns those by which connections were cut.

@@ -130,8 +130,7 @@ impl Bench {
         let Ok(next) = timeout(Duration::from_secs(60), self.running.next()).await else {
             return false;
         };
-        self.running
-            .take(next, &self.compiler, &mut FlowLog::off());
+        self.running.take(next, &self.compiler, &mut FlowLog::off());
         true
     }
 
@@ -140,8 +139,7 @@ impl Bench {
         let next = timeout(Duration::from_secs(60), self.running.next()).await;
         let next = next.expect("something is due");
         assert!(matches!(next, Next::Due), "{next:?}");
-        self.running
-            .take(next, &self.compiler, &mut FlowLog::off());
+        self.running.take(next, &self.compiler, &mut FlowLog::off());
     }
 
     fn look(&self) -> Option<Look> {
@@ -323,7 +321,10 @@ async fn what_fails_is_tried_again_later_and_later() {
             .say(Told::Ended(Err(ConntrackError::NotPermitted)))
             .await;
     }
-    assert!(pauses[0] < 20 && (95..120).contains(&pauses[1]), "{pauses:?}");
+    assert!(
+        pauses[0] < 20 && (95..120).contains(&pauses[1]),
+        "{pauses:?}"
+    );
     assert!((195..220).contains(&pauses[2]) && (395..420).contains(&pauses[3]));
     bench.has("netpol_revocation_failures_total 4");
     bench.due().await;

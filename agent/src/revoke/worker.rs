@@ -8,7 +8,7 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
-use crate::conntrack::{Conntrack, ConntrackError, Connection, Done, Order, Which, own_addresses};
+use crate::conntrack::{Connection, Conntrack, ConntrackError, Done, Order, Which, own_addresses};
 
 /// So many connections are judged at a time. The list of the kernel waits meanwhile.
 const CHUNK: usize = 256;

@@ -9,8 +9,8 @@ use policy_compiler::model::Direction;
 use super::Telemetry;
 use super::{Counts, Elements, Outcome, Queues, TableSize};
 use crate::dataplane::Part;
-use crate::revoke::Tally;
 use crate::documents::{cell, hold, read};
+use crate::revoke::Tally;
 
 /// A metric as it is scraped.
 #[derive(Debug, Default)]

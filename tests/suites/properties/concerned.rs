@@ -22,7 +22,8 @@ fn allowed(snapshot: &Snapshot, scope: &NodeScope, flows: &[Flow]) -> Vec<bool> 
         .collect();
     let judge = Judge::new(snapshot);
     let verdicts = flows.iter().map(|flow| {
-        let [source, destination] = [&flow.source, &flow.destination].map(|end| here.contains(&end.address()));
+        let [source, destination] =
+            [&flow.source, &flow.destination].map(|end| here.contains(&end.address()));
         let verdict = judge.judge(flow);
         (!source || verdict.egress.is_allowed()) && (!destination || verdict.ingress.is_allowed())
     });

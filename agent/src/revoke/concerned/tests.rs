@@ -41,10 +41,22 @@ fn table() -> Ruleset {
                 rules: vec![],
             },
         ),
-        ("pod/a/1/ingress", chain(Verdict::Jump(ident("policy/a/p/ingress")))),
-        ("pod/a/2/ingress", chain(Verdict::Jump(ident("policy/a/p/ingress")))),
-        ("pod/a/3/ingress", chain(Verdict::Jump(ident("policy/a/q/ingress")))),
-        ("policy/a/p/ingress", chain(Verdict::Jump(ident("policy/a/p/ingress/0/peers")))),
+        (
+            "pod/a/1/ingress",
+            chain(Verdict::Jump(ident("policy/a/p/ingress"))),
+        ),
+        (
+            "pod/a/2/ingress",
+            chain(Verdict::Jump(ident("policy/a/p/ingress"))),
+        ),
+        (
+            "pod/a/3/ingress",
+            chain(Verdict::Jump(ident("policy/a/q/ingress"))),
+        ),
+        (
+            "policy/a/p/ingress",
+            chain(Verdict::Jump(ident("policy/a/p/ingress/0/peers"))),
+        ),
         ("policy/a/p/ingress/0/peers", part),
         ("policy/a/q/ingress", chain(Verdict::Accept)),
     ] {
