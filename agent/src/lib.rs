@@ -17,6 +17,8 @@ pub mod http;
 pub mod manifests;
 mod netlink;
 pub mod node_lock;
+pub mod nri;
+pub mod pod_start;
 pub mod revoke;
 pub mod source;
 pub mod telemetry;

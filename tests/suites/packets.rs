@@ -56,6 +56,8 @@ mod node_ports;
 mod older_tables;
 #[path = "packets/one_agent.rs"]
 mod one_agent;
+#[path = "packets/pod_start.rs"]
+mod pod_start;
 #[path = "packets/revocation.rs"]
 mod revocation;
 #[path = "packets/rows.rs"]

@@ -15,6 +15,7 @@ use super::schedule::Schedule;
 use super::work::{Glance, Outcome, Write};
 use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
 use crate::flow_log::{FlowLog, Occurrence};
+use crate::pod_start::{PodStart, Revision};
 use crate::revoke::concerned::Concerned;
 use crate::revoke::{self, Revocation};
 use crate::source::Update;
@@ -22,12 +23,13 @@ use crate::telemetry::{Counts, TableSize, Telemetry};
 
 /// The state of the loop, apart from what it waits for.
 pub(super) struct Enforcer {
-    scope: NodeScope,
-    compiler: Compiler,
-    schedule: Schedule,
+    pub(super) scope: NodeScope,
+    pub(super) compiler: Compiler,
+    pub(super) protection: Protection,
+    pub(super) schedule: Schedule,
     repairs: Repairs,
     telemetry: Telemetry,
-    progress: Progress,
+    pub(super) progress: Progress,
     /// What is in the kernel is not known: it is from another run, or a change to it was refused, or it has gone.
     replace: bool,
     /// The table is to be compared without need, or is being so.
@@ -38,14 +40,21 @@ pub(super) struct Enforcer {
     /// What the table holds once what was last taken from the compiler is written.
     size: TableSize,
     pub(super) flow_log: FlowLog,
+    pub(super) pod_start: PodStart,
+    /// What the compiler has taken in, what of it is being committed, and what the kernel has.
+    pub(super) taken: Revision,
+    committing: Revision,
+    pub(super) in_kernel: Option<Revision>,
     pub(super) revocation: Revocation,
 }
 
 /// How far the start has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     /// The source has more to say.
     Listing,
+    /// It has said everything, but it is not known yet where pods are that must stay closed.
+    Settling,
     /// Everything is known, and that there are pods, but on other nodes only.
     NoPodHere,
     /// Rules may be written.
@@ -55,27 +64,33 @@ enum Progress {
 /// What is waited for where no pod runs on the node.
 const POD_HERE: &str = "a pod of this node";
 
+/// What is waited for while the Node object has not been seen.
+const PLACES: &str = "the node's pod ranges";
+
 impl Enforcer {
     pub(super) fn new(enforcement: Enforcement) -> Self {
         let Enforcement {
             scope,
             timing,
             inspection: _,
+            protection,
             telemetry,
             flow_log,
+            pod_start,
             revocation,
         } = enforcement;
         let protection = Protection {
             revocable: revocation.is_on(),
-            ..Protection::default()
+            ..protection
         };
         let compiler = Compiler::new(scope.clone())
             .with_drop_log(flow_log.drop_log())
-            .with_protection(protection);
+            .with_protection(protection.clone());
         let schedule = Schedule::new(timing);
         Self {
             scope,
             compiler,
+            protection,
             schedule,
             repairs: Repairs::default(),
             telemetry,
@@ -86,6 +101,10 @@ impl Enforcer {
             since: None,
             size: TableSize::default(),
             flow_log,
+            pod_start,
+            taken: 0,
+            committing: 0,
+            in_kernel: None,
             revocation,
         }
     }
@@ -109,24 +128,39 @@ impl Enforcer {
     pub(super) fn take(&mut self, update: Update) {
         match update {
             Update::Change(event) => {
-                let pod_here = matches!(&event, Event::Pod(pod) if self.scope.is_local(pod));
-                self.flow_log.before(&event, &self.compiler);
-                self.revocation.before(&event, &self.compiler);
-                self.compiler.apply(event);
-                if self.progress == Progress::NoPodHere
-                    && (pod_here || self.compiler.snapshot().pods.is_empty())
-                {
-                    self.telemetry.has_arrived(POD_HERE);
-                    self.begin();
-                }
+                let event = self.pod_start.api(event);
+                self.apply(event);
             }
-            Update::Synced => match self.other_node() {
-                Some(other) => self.await_pod(&other),
-                None => self.begin(),
-            },
+            Update::Synced if self.pod_start.is_settled() => self.all_is_known(),
+            Update::Synced => {
+                self.progress = Progress::Settling;
+                self.telemetry.waiting_for(PLACES, None);
+            }
         }
-        if self.progress == Progress::Writing {
-            self.schedule.changed(Instant::now());
+        self.applied();
+    }
+
+    /// Hands an event to the compiler.
+    pub(super) fn apply(&mut self, event: Event) {
+        let pod_here = matches!(&event, Event::Pod(pod) if self.scope.is_local(pod));
+        self.flow_log.before(&event, &self.compiler);
+        self.revocation.before(&event, &self.compiler);
+        self.compiler.apply(event);
+        if self.progress == Progress::NoPodHere
+            && (pod_here || self.compiler.snapshot().pods.is_empty())
+        {
+            self.telemetry.has_arrived(POD_HERE);
+            self.begin();
+        }
+    }
+
+    /// Whatever there was to say at the start has been said.
+    pub(super) fn all_is_known(&mut self) {
+        self.telemetry.has_arrived(PLACES);
+        self.tell_strangers();
+        match self.other_node() {
+            Some(other) => self.await_pod(&other),
+            None => self.begin(),
         }
     }
 
@@ -179,6 +213,7 @@ impl Enforcer {
         let counts = self.counts();
         self.telemetry.set_counts(counts);
         self.flow_log.committing();
+        self.committing = self.taken;
         if self.replace {
             self.must_compare = false;
             let whole = self.compiler.take_whole();
@@ -189,6 +224,8 @@ impl Enforcer {
         let change = self.compiler.take_transaction();
         if change.is_empty() {
             self.since = None;
+            self.in_kernel = Some(self.committing);
+            self.answer();
             // Pods without rules come and go too.
             self.revocation.committing(Concerned::default);
             // Only what is not to be changed is compared as it was before.
@@ -228,6 +265,7 @@ impl Enforcer {
                 }
                 self.revocation.committed();
                 self.schedule.succeeded();
+                self.in_kernel = Some(self.committing);
                 if let Some(since) = self.since.take() {
                     self.telemetry.programmed(since.elapsed());
                 }
@@ -252,6 +290,7 @@ impl Enforcer {
                 } else {
                     debug!(?took, "the rules are up to date");
                 }
+                self.answer();
             }
             Err(error) => {
                 // A change may fail because the table is not what it is thought to be: writing it whole mends that.

@@ -16,6 +16,7 @@ use super::connections::Connections;
 use super::drops::Drops;
 use super::gauge::gauge;
 use super::node::Node;
+use super::pod_start::PodStarts;
 use super::table::Table;
 use crate::dataplane::Part;
 use policy_compiler::decode::Kind;
@@ -46,6 +47,7 @@ pub(super) struct Metrics {
     source_failures: Family<Labels, Counter>,
     faulty_manifests: Gauge,
     pub(super) node: Node,
+    pub(super) pod_starts: PodStarts,
     pub(super) table: Table,
     pub(super) drops: Drops,
     pub(super) connections: Connections,
@@ -66,6 +68,7 @@ impl Default for Metrics {
             source_failures: Family::default(),
             faulty_manifests: Gauge::default(),
             node: Node::default(),
+            pod_starts: PodStarts::default(),
             table: Table::default(),
             drops: Drops::default(),
             connections: Connections::default(),
@@ -133,6 +136,7 @@ impl Metrics {
             self.source_failures.clone(),
         );
         self.node.register(registry);
+        self.pod_starts.register(registry);
         self.table.register(registry);
         self.drops.register(registry);
         self.connections.register(registry);

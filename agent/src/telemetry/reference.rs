@@ -111,6 +111,7 @@ fn busy() -> Telemetry {
     telemetry.revoked(Tally::default(), Duration::ZERO);
     telemetry.revocation_failed();
     telemetry.set_flow_log_up(true);
+    telemetry.pod_programmed(Duration::ZERO);
     telemetry
 }
 
