@@ -16,5 +16,6 @@ pub mod http;
 pub mod manifests;
 mod netlink;
 pub mod node_lock;
+pub mod port_guard;
 pub mod source;
 pub mod telemetry;

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 use super::flow_log::FlowLogArguments;
+use super::source_guard::SourceGuardArguments;
 use super::{Failure, chosen, duration, listen, log, stop_signal};
 use crate::dataplane::{Disturbance, NetlinkDataplane, NftProcess, NodeDataplane};
 use crate::doctor::Attending;
@@ -102,6 +103,9 @@ pub(super) struct Agent {
     log_level: String,
 
     #[command(flatten)]
+    source_guard: SourceGuardArguments,
+
+    #[command(flatten)]
     flow_log: FlowLogArguments,
 }
 
@@ -184,6 +188,7 @@ impl Agent {
         };
         let (disturbances, inspection) = watch(&dataplane);
         let source = self.source(client.as_ref(), &telemetry);
+        let port_guard = self.source_guard.start(flow_log.drop_log(), &telemetry);
         let enforcement = Enforcement {
             scope: NodeScope::Node(node.clone()),
             timing: Timing {
@@ -193,6 +198,7 @@ impl Agent {
             inspection,
             telemetry,
             flow_log,
+            port_guard,
         };
         Ok(Started {
             source,

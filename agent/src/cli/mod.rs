@@ -18,6 +18,7 @@ mod log;
 mod pod_name;
 #[cfg(test)]
 mod reference;
+mod source_guard;
 mod summary;
 mod verify;
 

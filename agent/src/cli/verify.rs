@@ -13,6 +13,7 @@ use super::input::Input;
 use super::{Failure, remark};
 use crate::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane, NetlinkError};
 use crate::manifests::printable;
+use crate::port_guard;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -46,6 +47,10 @@ pub(super) struct Verify {
     /// The agent runs with --flow-log off
     #[arg(long, conflicts_with_all = ["flow_log_rate", "flow_log_group"])]
     no_flow_log: bool,
+
+    /// The agent runs with --source-guard off
+    #[arg(long)]
+    no_source_guard: bool,
 }
 
 impl Verify {
@@ -57,7 +62,29 @@ impl Verify {
         let scope = self.node.map_or(NodeScope::AllNodes, NodeScope::Node);
         let log = (!self.no_flow_log).then(|| self.log.drop_log());
         let wanted = compile_with(&manifests.snapshot, &scope, log.as_ref());
-        verify(&mut dataplane, Arc::new(wanted)).await
+        let said = verify(&mut dataplane, Arc::new(wanted)).await;
+        if self.no_source_guard {
+            return said;
+        }
+        let differences = port_guard::verify(&manifests.snapshot, &scope, log)
+            .map_err(|error| unreadable(error.into()))?;
+        with_ports(said, &differences)
+    }
+}
+
+/// What is said of the table, and of the one that guards bridges' ports.
+fn with_ports(said: Result<String, Failure>, differences: &[String]) -> Result<String, Failure> {
+    if differences.is_empty() {
+        return said;
+    }
+    let lines: String = differences
+        .iter()
+        .map(|line| printable(line) + "\n")
+        .collect();
+    match said {
+        Ok(said) => Err(Failure::Found(said + &lines)),
+        Err(Failure::Found(said)) => Err(Failure::Found(said + &lines)),
+        other => other,
     }
 }
 

@@ -14,6 +14,7 @@ use super::schedule::Schedule;
 use super::work::{Glance, Outcome, Write};
 use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
 use crate::flow_log::{FlowLog, Occurrence};
+use crate::port_guard::PortGuard;
 use crate::source::Update;
 use crate::telemetry::{Counts, TableSize, Telemetry};
 
@@ -35,6 +36,7 @@ pub(super) struct Enforcer {
     /// What the table holds once what was last taken from the compiler is written.
     size: TableSize,
     pub(super) flow_log: FlowLog,
+    port_guard: PortGuard,
 }
 
 /// How far the start has come.
@@ -59,6 +61,7 @@ impl Enforcer {
             inspection: _,
             telemetry,
             flow_log,
+            port_guard,
         } = enforcement;
         let compiler = Compiler::new(scope.clone()).with_drop_log(flow_log.drop_log());
         let schedule = Schedule::new(timing);
@@ -75,6 +78,7 @@ impl Enforcer {
             since: None,
             size: TableSize::default(),
             flow_log,
+            port_guard,
         }
     }
 
@@ -93,6 +97,7 @@ impl Enforcer {
             Update::Change(event) => {
                 let pod_here = matches!(&event, Event::Pod(pod) if self.scope.is_local(pod));
                 self.flow_log.before(&event, &self.compiler);
+                self.port_guard.take(&event, &self.scope);
                 self.compiler.apply(event);
                 if self.progress == Progress::NoPodHere
                     && (pod_here || self.compiler.snapshot().pods.is_empty())
@@ -113,6 +118,7 @@ impl Enforcer {
 
     fn begin(&mut self) {
         self.progress = Progress::Writing;
+        self.port_guard.complete();
         info!("everything is known; writing the rules");
     }
 

@@ -29,6 +29,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::dataplane::{Dataplane, Disturbance};
 use crate::flow_log::FlowLog;
+use crate::port_guard::PortGuard;
 use crate::source::Update;
 use crate::telemetry::Telemetry;
 use enforcer::Enforcer;
@@ -63,6 +64,8 @@ pub struct Enforcement {
     pub telemetry: Telemetry,
     /// Where drops are told.
     pub flow_log: FlowLog,
+    /// What binds pods of bridges to their ports.
+    pub port_guard: PortGuard,
 }
 
 /// Enforces what `source` says until `stop` completes, and returns what that says. What others do to the rules is told by

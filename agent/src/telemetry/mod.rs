@@ -5,6 +5,7 @@ mod gauge;
 mod health;
 mod metrics;
 mod node;
+mod ports;
 #[cfg(test)]
 mod reference;
 mod table;
@@ -19,6 +20,7 @@ use metrics::Metrics;
 pub use table::{Elements, TableSize};
 
 use crate::dataplane::Part;
+use crate::port_guard::Guarded;
 use policy_compiler::decode::Kind;
 use policy_compiler::model::Direction;
 
@@ -162,6 +164,16 @@ impl Telemetry {
     /// Whether dropped packets are received from the kernel.
     pub fn set_flow_log_up(&self, is_up: bool) {
         self.shared.metrics.drops.set_up(is_up);
+    }
+
+    /// How far pods are bound to ports of bridges.
+    pub fn guarded(&self, guarded: Guarded) {
+        self.shared.metrics.ports.set(guarded);
+    }
+
+    /// Packets that were dropped at ports of bridges since this was told last, by kind.
+    pub fn forged(&self, packets: [(&'static str, u64); 3]) {
+        self.shared.metrics.ports.dropped(packets);
     }
 
     /// The event loop goes round.

@@ -17,6 +17,7 @@ use futures::{SinkExt, StreamExt, stream};
 use netpol_agent::dataplane::NetlinkDataplane;
 use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
+use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::{Netns, privileged};
@@ -138,6 +139,7 @@ impl Agent {
             timing: Timing::default(),
             telemetry: Telemetry::default(),
             flow_log: FlowLog::off(),
+            port_guard: PortGuard::off(),
         };
         spawn_local(enforce(
             source,

@@ -8,6 +8,7 @@ use futures::channel::mpsc::unbounded;
 use netpol_agent::dataplane::NetlinkDataplane;
 use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
+use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::{Netns, privileged};
@@ -182,6 +183,7 @@ fn flows_that_no_change_concerns() {
         },
         telemetry: telemetry.clone(),
         flow_log: FlowLog::off(),
+        port_guard: PortGuard::off(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -10,6 +10,7 @@ use futures::stream::{BoxStream, StreamExt, pending, unfold};
 use netpol_agent::dataplane::{Dataplane, Found, NetlinkDataplane, Watcher};
 use netpol_agent::enforce::{Enforcement, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
+use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::Netns;
@@ -77,6 +78,7 @@ impl Node {
             inspection,
             telemetry: telemetry.clone(),
             flow_log: FlowLog::off(),
+            port_guard: PortGuard::off(),
         };
         let (updates, source) = unbounded();
         let tasks = LocalSet::new();

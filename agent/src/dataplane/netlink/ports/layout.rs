@@ -36,7 +36,7 @@ use super::commands::{APPEND, CREATE, Commands};
 use crate::netlink::{Writer, written};
 
 /// The table's name.
-pub(crate) const NAME: &str = policy_compiler::ruleset::TABLE;
+pub(super) const NAME: &str = policy_compiler::ruleset::TABLE;
 
 /// `NF_BR_PRE_ROUTING`, and `NF_BR_PRI_NAT_DST_BRIDGED`: before `br_netfilter`, which comes at 0.
 pub(super) const HOOK: (u32, i32) = (0, -300);

@@ -22,7 +22,6 @@ use crate::netlink::{Attributes, Channel, Header, NFTABLES, Writer, kind};
 use commands::Commands;
 pub(crate) use content::Content;
 pub(crate) use layout::Drops;
-pub(crate) use read::FoundTable;
 
 /// `NFPROTO_BRIDGE`
 const BRIDGE: u8 = 7;

@@ -1,13 +1,13 @@
 //! The table read back: what an earlier agent has left, or another program has made of it.
 
 use super::super::NetlinkError;
+use super::super::chain::{ACCEPT, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY};
 use super::super::expression::VALUE;
 use super::super::numbers::{
     ELEMENTS, GET_CHAINS, GET_ELEMENTS, GET_RULES, GET_SETS, GET_TABLE, IN_TABLE,
     NAME as OBJECT_NAME, NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE, RULE_CHAIN,
     RULE_EXPRESSIONS,
 };
-use super::super::chain::{ACCEPT, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY};
 use super::super::same::same_attributes;
 use super::super::set::{FLAGS, KEY, KEY_LENGTH, KEY_TYPE};
 use super::layout::{CHAINS, COUNTERS, HOOK, Keys, NAME, SETS, rules};
@@ -120,7 +120,9 @@ impl PortTable {
         let wanted = rules(self.log.as_ref());
         let is_of = |chain: &str, list: &[(String, Vec<u8>)]| -> Vec<Vec<u8>> {
             let of_chain = list.iter().filter(|(name, _)| name == chain);
-            of_chain.map(|(_, expressions)| expressions.clone()).collect()
+            of_chain
+                .map(|(_, expressions)| expressions.clone())
+                .collect()
         };
         let is_same = |chain: &&str| {
             let theirs = is_of(chain, &found);
@@ -164,20 +166,24 @@ impl PortTable {
             return Ok(false);
         }
         let mut list: Vec<Vec<u8>> = Vec::new();
-        self.dump((GET_ELEMENTS, NEW_ELEMENTS), which, |is_first, attributes| {
-            if is_first {
-                list.clear();
-            }
-            let lists = attributes.into_iter().flatten();
-            for element in lists
-                .filter(|attribute| attribute.kind == ELEMENTS)
-                .flat_map(|attribute| Attributes(attribute.value))
-            {
-                let part = |bytes, kind| Attributes(bytes).find(|a| a.kind == kind);
-                let key = part(element.value, KEY).and_then(|key| part(key.value, VALUE));
-                list.push(key.map(|key| key.value.to_vec()).unwrap_or_default());
-            }
-        })?;
+        self.dump(
+            (GET_ELEMENTS, NEW_ELEMENTS),
+            which,
+            |is_first, attributes| {
+                if is_first {
+                    list.clear();
+                }
+                let lists = attributes.into_iter().flatten();
+                for element in lists
+                    .filter(|attribute| attribute.kind == ELEMENTS)
+                    .flat_map(|attribute| Attributes(attribute.value))
+                {
+                    let part = |bytes, kind| Attributes(bytes).find(|a| a.kind == kind);
+                    let key = part(element.value, KEY).and_then(|key| part(key.value, VALUE));
+                    list.push(key.map(|key| key.value.to_vec()).unwrap_or_default());
+                }
+            },
+        )?;
         list.sort_unstable();
         list.dedup();
         let taken = list.iter().map(|key| content.take(keys, key));
@@ -193,11 +199,11 @@ impl PortTable {
     ) -> Result<(), NetlinkError> {
         for _ in 0..ATTEMPTS {
             take(true, None);
-            let dumped = self
-                .channel
-                .dump(header(ask), kind(NFTABLES, told), which, |attributes| {
-                    take(false, Some(attributes));
-                });
+            let dumped =
+                self.channel
+                    .dump(header(ask), kind(NFTABLES, told), which, |attributes| {
+                        take(false, Some(attributes));
+                    });
             match dumped {
                 // What is dumped is of this table, or set, alone: that others were changed does not matter.
                 Ok(Dumped::Whole | Dumped::Torn) => return Ok(()),
