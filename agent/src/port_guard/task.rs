@@ -16,7 +16,7 @@ use crate::doctor::plugged::{ADDRESSES, LINKS, Plugged};
 use crate::telemetry::Telemetry;
 
 /// After a link was plugged in there are others.
-const TOGETHER: Duration = Duration::from_millis(50);
+const TOGETHER: Duration = Duration::from_millis(200);
 
 /// How often somebody else's edits of the table are looked for, and its counters read.
 const CHECK: Duration = Duration::from_secs(1);
