@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use futures::stream::{BoxStream, StreamExt, pending};
 use kube::Client;
+use policy_compiler::compile::Protection;
 use policy_compiler::model::{Name, NodeScope};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
@@ -198,6 +199,10 @@ impl Agent {
             inspection,
             telemetry,
             flow_log,
+            protection: Protection {
+                source_guard: self.source_guard.is_on(),
+                ..Protection::default()
+            },
             port_guard,
         };
         Ok(Started {

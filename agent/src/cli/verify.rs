@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use policy_compiler::compile::compile_with;
+use policy_compiler::compile::{Protection, compile_protected};
 use policy_compiler::model::{Name, NodeScope};
 use policy_compiler::ruleset::{Ruleset, TABLE};
 
@@ -61,7 +61,11 @@ impl Verify {
         let manifests = self.input.load(form).await?.manifests;
         let scope = self.node.map_or(NodeScope::AllNodes, NodeScope::Node);
         let log = (!self.no_flow_log).then(|| self.log.drop_log());
-        let wanted = compile_with(&manifests.snapshot, &scope, log.as_ref());
+        let protection = Protection {
+            source_guard: !self.no_source_guard,
+            ..Protection::default()
+        };
+        let wanted = compile_protected(&manifests.snapshot, &scope, log.as_ref(), &protection);
         let said = verify(&mut dataplane, Arc::new(wanted)).await;
         if self.no_source_guard {
             return said;

@@ -61,9 +61,12 @@ impl Enforcer {
             inspection: _,
             telemetry,
             flow_log,
+            protection,
             port_guard,
         } = enforcement;
-        let compiler = Compiler::new(scope.clone()).with_drop_log(flow_log.drop_log());
+        let compiler = Compiler::new(scope.clone())
+            .with_drop_log(flow_log.drop_log())
+            .with_protection(protection);
         let schedule = Schedule::new(timing);
         Self {
             scope,

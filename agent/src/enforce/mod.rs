@@ -24,6 +24,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::stream::{Stream, StreamExt, pending};
+use policy_compiler::compile::Protection;
 use policy_compiler::model::NodeScope;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -64,6 +65,8 @@ pub struct Enforcement {
     pub telemetry: Telemetry,
     /// Where drops are told.
     pub flow_log: FlowLog,
+    /// What the table does beside judging by policies.
+    pub protection: Protection,
     /// What binds pods of bridges to their ports.
     pub port_guard: PortGuard,
 }

@@ -22,6 +22,7 @@ use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::{Netns, privileged};
 use observed::{Commit, Observed};
+use policy_compiler::compile::Protection;
 use policy_compiler::decode::{self, Kind};
 use policy_compiler::index::Event;
 use policy_compiler::model::{Name, NodeScope, ObjectKey};
@@ -139,6 +140,7 @@ impl Agent {
             timing: Timing::default(),
             telemetry: Telemetry::default(),
             flow_log: FlowLog::off(),
+            protection: Protection::default(),
             port_guard: PortGuard::off(),
         };
         spawn_local(enforce(

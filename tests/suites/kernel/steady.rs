@@ -12,6 +12,7 @@ use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::{Netns, privileged};
+use policy_compiler::compile::Protection;
 use policy_compiler::decode;
 use policy_compiler::index::Event;
 use policy_compiler::model::{Name, NodeScope};
@@ -183,6 +184,7 @@ fn flows_that_no_change_concerns() {
         },
         telemetry: telemetry.clone(),
         flow_log: FlowLog::off(),
+        protection: Protection::default(),
         port_guard: PortGuard::off(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -26,6 +26,7 @@ fn enforcement(scope: NodeScope, telemetry: &Telemetry) -> Enforcement {
         inspection: FREQUENT_INSPECTION,
         telemetry: telemetry.clone(),
         flow_log: FlowLog::off(),
+        protection: Protection::default(),
         port_guard: PortGuard::off(),
     }
 }

@@ -14,6 +14,7 @@ use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::Netns;
+use policy_compiler::compile::Protection;
 use policy_compiler::index::Compiler;
 use policy_compiler::model::{Name, NodeScope};
 use policy_compiler::ruleset::{Ruleset, Transaction};
@@ -78,6 +79,7 @@ impl Node {
             inspection,
             telemetry: telemetry.clone(),
             flow_log: FlowLog::off(),
+            protection: Protection::default(),
             port_guard: PortGuard::off(),
         };
         let (updates, source) = unbounded();

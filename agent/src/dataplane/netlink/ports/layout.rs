@@ -18,7 +18,7 @@
 //! tagged frames, so that no policy would hold between pods of a bridge that send them.
 
 use policy_compiler::model::Direction;
-use policy_compiler::ruleset::DropLog;
+use policy_compiler::ruleset::{DropLog, DropOf, DropPoint};
 
 use super::super::chain::{
     ACCEPT, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TYPE, FILTER as FILTER_TYPE,
@@ -78,16 +78,6 @@ pub(crate) struct Drops {
     pub(crate) neighbour: u64,
     /// They bore a tag of VLAN 0.
     pub(crate) tagged: u64,
-}
-
-impl Drops {
-    pub(super) fn of([source, neighbour, tagged]: [u64; 3]) -> Self {
-        Self {
-            source,
-            neighbour,
-            tagged,
-        }
-    }
 }
 
 impl Keys {
@@ -216,7 +206,7 @@ pub(super) fn rules(log: Option<&DropLog>) -> Vec<(&'static str, Vec<u8>)> {
     if let Some(log) = log {
         rules.push(rule(FORGED, &|e| {
             e.limit(log.rate, log.burst);
-            e.log(&prefix(), log.group, log.snaplen);
+            e.log(&POINT.to_string(), log.group, log.snaplen);
         }));
     }
     for chain in COUNTERS {
@@ -229,9 +219,10 @@ pub(super) fn rules(log: Option<&DropLog>) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// By which the flow log knows what was dropped here.
-fn prefix() -> String {
-    format!("{NAME}/{}/forged-source", Direction::Egress)
-}
+const POINT: DropPoint = DropPoint {
+    direction: Direction::Egress,
+    of: DropOf::ForgedSource,
+};
 
 impl Expressions<'_> {
     fn meta_of(&mut self, key: u32) {

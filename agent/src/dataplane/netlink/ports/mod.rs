@@ -9,6 +9,8 @@ mod content;
 mod layout;
 mod read;
 
+use std::io;
+
 use nix::libc;
 use policy_compiler::ruleset::DropLog;
 
@@ -101,25 +103,17 @@ impl PortTable {
     }
 
     /// Packets dropped since the table was made.
-    pub(crate) fn dropped(&mut self) -> Result<Drops, NetlinkError> {
-        const PACKETS: u16 = 2;
-        let mut counts = layout::COUNTERS.map(|_| 0);
-        for (name, count) in layout::COUNTERS.iter().zip(&mut counts) {
-            let which = |w: &mut Writer| {
-                w.text(IN_TABLE, super::ports::layout::NAME);
-                w.text(NAME, name);
-                w.be32(OBJECT_TYPE, COUNTER);
-            };
-            self.ask(header(GET_OBJECTS), which, NEW_OBJECT, |mut attributes| {
-                let data = attributes.find(|attribute| attribute.kind == OBJECT_DATA);
-                let packets = data.and_then(|data| {
-                    Attributes(data.value).find(|attribute| attribute.kind == PACKETS)
-                });
-                let bytes = packets.and_then(|packets| packets.value.first_chunk().copied());
-                *count = bytes.map_or(0, u64::from_be_bytes);
-            })?;
-        }
-        Ok(Drops::of(counts))
+    pub(crate) fn dropped(&mut self) -> io::Result<Drops> {
+        let mut count = |counter| {
+            let packets = packets(&mut self.channel, counter);
+            packets.map(Option::unwrap_or_default)
+        };
+        let [source, neighbour, tagged] = layout::COUNTERS;
+        Ok(Drops {
+            source: count(source)?,
+            neighbour: count(neighbour)?,
+            tagged: count(tagged)?,
+        })
     }
 
     /// Sends a batch and reads what became of it.
@@ -162,29 +156,66 @@ impl PortTable {
         header: Header,
         which: impl FnOnce(&mut Writer),
         told: u8,
-        mut take: impl FnMut(Attributes<'_>),
+        take: impl FnMut(Attributes<'_>),
     ) -> Result<bool, NetlinkError> {
-        let mut found = None;
-        let asked = self.channel.ask(header, which, |message| {
-            if message.kind == kind(NFTABLES, told) {
-                found = Some(Ok(()));
-                take(message.attributes());
-            } else if let Some(answer) = message.answer()
-                && found.is_none()
-            {
-                found = Some(Err(answer.errno));
-            }
-        });
-        asked.map_err(|source| NetlinkError::socket(READING, source))?;
-        match found {
-            Some(Ok(())) => Ok(true),
-            // So it answers, too, where this kernel has no such family.
-            Some(Err(libc::ENOENT | libc::EAFNOSUPPORT | libc::EOPNOTSUPP)) => Ok(false),
-            Some(Err(errno)) => {
-                let source = std::io::Error::from_raw_os_error(errno);
-                Err(NetlinkError::socket(READING, source))
-            }
-            None => Err(NetlinkError::NoAnswer { is_unchanged: true }),
+        ask(&mut self.channel, header, which, told, take)
+            .map_err(|source| NetlinkError::socket(READING, source))
+    }
+}
+
+/// Packets with a forged source that the table has dropped, and logged unless they were too many; `None` if there is no
+/// table.
+pub(crate) fn forged(channel: &mut Channel) -> io::Result<Option<u64>> {
+    let [source, ..] = layout::COUNTERS;
+    packets(channel, source)
+}
+
+/// Packets that one of its counters has counted; `None` if it is not there.
+fn packets(channel: &mut Channel, counter: &str) -> io::Result<Option<u64>> {
+    const PACKETS: u16 = 2;
+    let which = |w: &mut Writer| {
+        w.text(IN_TABLE, layout::NAME);
+        w.text(NAME, counter);
+        w.be32(OBJECT_TYPE, COUNTER);
+    };
+    let mut count = 0;
+    let is_there = ask(
+        channel,
+        header(GET_OBJECTS),
+        which,
+        NEW_OBJECT,
+        |mut found| {
+            let data = found.find(|attribute| attribute.kind == OBJECT_DATA);
+            let packets = data.and_then(|data| Attributes(data.value).find(|a| a.kind == PACKETS));
+            let packets = packets.and_then(|packets| packets.value.first_chunk().copied());
+            count = packets.map_or(0, u64::from_be_bytes);
+        },
+    )?;
+    Ok(is_there.then_some(count))
+}
+
+/// Asks for one object, and says whether it is there.
+fn ask(
+    channel: &mut Channel,
+    header: Header,
+    which: impl FnOnce(&mut Writer),
+    told: u8,
+    mut take: impl FnMut(Attributes<'_>),
+) -> io::Result<bool> {
+    let mut found = None;
+    channel.ask(header, which, |message| {
+        if message.kind == kind(NFTABLES, told) {
+            found = Some(0);
+            take(message.attributes());
+        } else if let Some(answer) = message.answer() {
+            found = found.or(Some(answer.errno));
         }
+    })?;
+    match found {
+        Some(0) => Ok(true),
+        // So it answers, too, where this kernel has no such family.
+        Some(libc::ENOENT | libc::EAFNOSUPPORT | libc::EOPNOTSUPP) => Ok(false),
+        Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+        None => Err(io::ErrorKind::TimedOut.into()),
     }
 }
