@@ -52,6 +52,8 @@ mod older_tables;
 mod one_agent;
 #[path = "packets/rows.rs"]
 mod rows;
+#[path = "packets/source_ports.rs"]
+mod source_ports;
 #[path = "packets/streams.rs"]
 mod streams;
 #[path = "packets/table_metrics.rs"]
