@@ -13,7 +13,9 @@ use policy_compiler::model::{Name, NodeScope};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
+use super::connections::ConnectionArguments;
 use super::flow_log::FlowLogArguments;
+use super::pod_start::PodStartArguments;
 use super::source_guard::SourceGuardArguments;
 use super::{Failure, chosen, duration, listen, log, stop_signal};
 use crate::dataplane::{Disturbance, NetlinkDataplane, NftProcess, NodeDataplane};
@@ -108,6 +110,12 @@ pub(super) struct Agent {
 
     #[command(flatten)]
     flow_log: FlowLogArguments,
+
+    #[command(flatten)]
+    pod_start: PodStartArguments,
+
+    #[command(flatten)]
+    connections: ConnectionArguments,
 }
 
 /// How rules get into the kernel.
@@ -141,6 +149,7 @@ impl Agent {
 
     async fn enforce(self) -> Result<(), Failure> {
         let node = self.node()?;
+        self.pod_start.check(self.manifests.is_none())?;
         survive_hang_up()?;
         let mut stop = pin!(stop_signal()?);
         let started = tokio::select! {
@@ -190,7 +199,9 @@ impl Agent {
         let (disturbances, inspection) = watch(&dataplane);
         let source = self.source(client.as_ref(), &telemetry);
         let port_guard = self.source_guard.start(flow_log.drop_log(), &telemetry);
+        let pod_start = self.pod_start.start(node, client.as_ref(), &telemetry);
         let enforcement = Enforcement {
+            revocation: self.connections.start(node, &telemetry),
             scope: NodeScope::Node(node.clone()),
             timing: Timing {
                 debounce: self.debounce,
@@ -204,6 +215,7 @@ impl Agent {
                 ..Protection::default()
             },
             port_guard,
+            pod_start,
         };
         Ok(Started {
             source,

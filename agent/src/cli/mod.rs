@@ -5,6 +5,7 @@ mod chosen;
 mod cleanup;
 mod compile;
 mod completions;
+mod connections;
 mod doctor;
 mod duration;
 mod endpoint;
@@ -16,6 +17,7 @@ mod input;
 mod listen;
 mod log;
 mod pod_name;
+mod pod_start;
 #[cfg(test)]
 mod reference;
 mod source_guard;

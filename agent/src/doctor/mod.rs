@@ -21,6 +21,7 @@ mod finding;
 mod forwarding;
 pub(crate) mod links;
 pub(crate) mod plugged;
+mod pod_start;
 mod reach;
 mod rights;
 mod ruleset;
@@ -38,6 +39,7 @@ pub use attending::Attending;
 pub use cluster::{ClusterQuestions, examine_cluster};
 pub use features::{Feature, features};
 pub use finding::{Finding, Level, count, json, text};
+pub use pod_start::PodStartQuestions;
 
 use crate::dataplane::{Dataplane, NetlinkDataplane};
 use crate::node_lock::NodeLock;

@@ -103,13 +103,13 @@ impl PortGuard {
         }
     }
 
-    /// Something to wait with until pods are bound that [`take`](Self::take) has been told of.
+    /// Something to wait with until pods are bound that [`take`](Self::take) has been told of, if any are.
     #[must_use]
-    pub fn binder(&self) -> Binder {
-        let requests = self.started.as_ref();
-        Binder {
-            requests: requests.map(|started| started.requests.clone()),
-        }
+    pub fn binder(&self) -> Option<Binder> {
+        let started = self.started.as_ref()?;
+        Some(Binder {
+            requests: started.requests.clone(),
+        })
     }
 }
 
@@ -124,18 +124,15 @@ impl Started {
 /// Waits until pods are bound.
 #[derive(Clone, Debug)]
 pub struct Binder {
-    requests: Option<mpsc::UnboundedSender<Request>>,
+    requests: mpsc::UnboundedSender<Request>,
 }
 
 impl Binder {
     /// Completes when these addresses are bound, or cannot be: where no bridge is, nothing is.
     pub async fn bind(&self, addresses: &[IpAddr]) {
-        let Some(requests) = &self.requests else {
-            return;
-        };
         let (done, is_done) = oneshot::channel();
         let addresses = addresses.to_vec();
-        if requests.send(Request { addresses, done }).is_err() {
+        if self.requests.send(Request { addresses, done }).is_err() {
             return;
         }
         if timeout(PATIENCE, is_done).await.is_err() {

@@ -17,6 +17,7 @@ use futures::{SinkExt, StreamExt, stream};
 use netpol_agent::dataplane::NetlinkDataplane;
 use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
+use netpol_agent::pod_start::PodStart;
 use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
@@ -139,9 +140,11 @@ impl Agent {
             inspection: RARE_INSPECTION,
             timing: Timing::default(),
             telemetry: Telemetry::default(),
+            revocation: netpol_agent::revoke::Revocation::off(),
             flow_log: FlowLog::off(),
             protection: Protection::default(),
             port_guard: PortGuard::off(),
+            pod_start: PodStart::off(),
         };
         spawn_local(enforce(
             source,
