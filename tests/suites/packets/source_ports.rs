@@ -478,3 +478,97 @@ fn the_table_is_there_only_where_it_is_needed() {
     std::fs::write(folder.join("world.yaml"), rest + POLICIES).expect("a file");
     until(&lab, "no pod is here", str::is_empty);
 }
+
+/// What the rules say, as `nft` reads them.
+const RULES: &str = r#"
+	chain ports {
+		type filter hook prerouting priority dstnat; policy accept;
+		meta iifkind != "veth" accept
+		iif @passages accept
+		vlan id 0 goto tagged
+		ether type 8021ad vlan id 0 goto tagged
+		ip saddr @guarded4 iif . ip saddr != @bound4 goto forged
+		ip6 saddr @guarded6 iif . ip6 saddr != @bound6 goto forged
+		arp saddr ip @guarded4 iif . arp saddr ip != @bound4 goto forged-neighbour
+		icmpv6 type nd-neighbor-advert @th,64,128 @guarded6 iif . @th,64,128 != @bound6 goto forged-neighbour
+	}
+
+	chain forged {
+		limit rate 100/second burst 500 packets log prefix "netpol/egress/forged-source" group 9808 snaplen 128
+		counter name "forged" drop
+	}
+
+	chain forged-neighbour {
+		counter name "forged-neighbour" drop
+	}
+
+	chain tagged {
+		counter name "tagged" drop
+	}
+}
+"#;
+
+/// Whatever another program does to the table is undone, and `netpol verify` sees it until then.
+#[test]
+fn the_table_is_kept_as_it_should_be() {
+    if !privileged("the_table_is_kept_as_it_should_be") {
+        return;
+    }
+    let (mut lab, folder) = guarded(Topology::Bridge, &[]);
+    let right = listing(&lab);
+    // Newer nft has a name for the target of an advertisement.
+    let read = right.replace("icmpv6 taddr", "@th,64,128");
+    assert!(read.ends_with(RULES), "{right}");
+    let [caller, _] = addresses(CALLER);
+    let bound = right
+        .lines()
+        .find(|line| line.contains(&format!("\" . {caller}")));
+    let port = bound
+        .and_then(|line| line.split('"').nth(1))
+        .expect("a port")
+        .to_owned();
+    let verify = |lab: &Lab| {
+        let netns = lab.host(&Place::node(NODE)).expect("a node").netns();
+        let binary = netpol_tests::lab::netpol_binary().expect("a binary");
+        let (binary, folder) = (binary.display().to_string(), folder.display().to_string());
+        let said = netns.run(&[&binary, "verify", "--node", NODE, "-f", &folder], "");
+        said.map_err(|error| error.to_string())
+    };
+    let edits = [
+        format!("delete element bridge netpol bound4 {{ \"{port}\" . {caller} }}"),
+        format!("add element bridge netpol bound4 {{ \"cni0\" . {caller} }}"),
+        "add element bridge netpol guarded4 { 192.0.2.1 }".to_owned(),
+        "flush chain bridge netpol forged".to_owned(),
+        "insert rule bridge netpol ports accept".to_owned(),
+        "add chain bridge netpol more".to_owned(),
+        "add set bridge netpol more { type mark; }".to_owned(),
+        "add table bridge netpol { flags dormant; }".to_owned(),
+        "delete table bridge netpol".to_owned(),
+        "flush ruleset".to_owned(),
+    ];
+    for edit in &edits {
+        let node = lab.host(&Place::node(NODE)).expect("a node").netns();
+        node.nft(&format!("{edit}\n"))
+            .unwrap_or_else(|error| panic!("{error}"));
+        until(&lab, edit, |listing| listing == right);
+    }
+    lab.stop_agent(NODE, Signal::SIGTERM)
+        .unwrap_or_else(|error| panic!("{error}"));
+    // Without an agent nobody undoes it.
+    let differs = |lab: &Lab| {
+        verify(lab)
+            .err()
+            .is_some_and(|said| said.contains("bridge netpol"))
+    };
+    assert!(!differs(&lab), "{:?}", verify(&lab));
+    for edit in &edits {
+        let node = lab.host(&Place::node(NODE)).expect("a node").netns();
+        node.nft(&format!("{edit}\n"))
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert!(differs(&lab), "{edit}: {:?}", verify(&lab));
+        start(&mut lab, &folder, &[]);
+        until(&lab, edit, |listing| listing == right);
+        lab.stop_agent(NODE, Signal::SIGTERM)
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+}
