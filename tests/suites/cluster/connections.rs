@@ -37,28 +37,19 @@ struct Talk {
 
 fn cut(stage: &mut Stage) -> Outcome {
     let talks = talks(stage)?;
-    let begin = Instant::now();
+    let outcome = forbid(stage, &talks);
+    relabel(stage, "client")?;
+    stage.without(CLIENTS)?;
+    outcome
+}
+
+fn forbid(stage: &Stage, talks: &[Talk]) -> Outcome {
     stage.cluster.apply(CLIENTS).map_err(text)?;
-    let since = Instant::now();
-    println!("  kubectl took {} ms", (since - begin).as_millis());
-    let mut delays = fallen_silent(&talks, |talk| !talk.is_allowed, since)?;
+    let mut delays = fallen_silent(talks, |talk| !talk.is_allowed, Instant::now())?;
     // A client that is none any more, and the connections that it has.
-    let label = |app: &str| {
-        let label = format!("app={app}");
-        let words = [
-            "label",
-            "pod",
-            "client-a",
-            "--namespace=shop",
-            "--overwrite",
-            &label,
-        ];
-        stage.cluster.kubectl(&words).map_err(text)
-    };
-    label("former")?;
-    let since = Instant::now();
     let is_former = |talk: &Talk| talk.text.starts_with("shop/client-a");
-    delays.extend(fallen_silent(&talks, is_former, since)?);
+    relabel(stage, "former")?;
+    delays.extend(fallen_silent(talks, is_former, Instant::now())?);
     delays.sort();
     let (median, longest) = (delays[delays.len() / 2], delays[delays.len() - 1]);
     println!(
@@ -67,45 +58,53 @@ fn cut(stage: &mut Stage) -> Outcome {
         median.as_millis(),
         longest.as_millis()
     );
-    let late = longest > CUT_WITHIN;
     // The others have lost nothing up to here.
     let others = talks
         .iter()
         .filter(|talk| talk.is_allowed && !is_former(talk));
-    let mut broken = Vec::new();
     for talk in others {
-        if let Err(problem) = talk.conversation.goes_on() {
-            broken.push(format!("{}: {problem}", talk.text));
-        }
+        let goes_on = talk.conversation.goes_on();
+        goes_on.map_err(|problem| format!("{}: {problem}", talk.text))?;
     }
-    label("client")?;
-    stage.without(CLIENTS)?;
-    if late {
-        broken.push(format!("{longest:?} to cut the last"));
+    if longest > CUT_WITHIN {
+        return Err(format!("{longest:?} until the last was cut"));
     }
-    if broken.is_empty() {
-        return Ok(());
-    }
-    Err(broken.join("\n"))
+    Ok(())
+}
+
+/// Gives a client's pod another app.
+fn relabel(stage: &Stage, app: &str) -> Outcome {
+    let label = format!("app={app}");
+    let words = [
+        "label",
+        "pod",
+        "client-a",
+        "--namespace=shop",
+        "--overwrite",
+        &label,
+    ];
+    stage.cluster.kubectl(&words).map(drop).map_err(text)
 }
 
 fn kept(stage: &mut Stage) -> Outcome {
     stage.enforced.protect(&stage.cluster, Protection::Off)?;
     let talks = talks(stage)?;
     stage.cluster.apply(CLIENTS).map_err(text)?;
-    stage.expect(&[
+    let outcome = stage.expect(&[
         ("guests/guest-a", "shop/web-a", false),
         ("guests/guest-a", "shop/web-b", false),
-    ])?;
-    let go_on = talks.iter().try_for_each(|talk| {
-        let goes_on = talk.conversation.goes_on();
-        goes_on.map_err(|problem| format!("{}: {problem}", talk.text))
+    ]);
+    let outcome = outcome.and_then(|()| {
+        talks.iter().try_for_each(|talk| {
+            let goes_on = talk.conversation.goes_on();
+            goes_on.map_err(|problem| format!("{}: {problem}", talk.text))
+        })
     });
     stage.without(CLIENTS)?;
     stage
         .enforced
         .protect(&stage.cluster, Protection::Ordinary)?;
-    go_on
+    outcome
 }
 
 /// Begins all of them, over TCP and UDP, and waits until each has had answers.

@@ -47,7 +47,7 @@ const PLACES: &[&str] = &[
 /// Between two datagrams to each pod of the crowd, from either node.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How many pods show that the others are not stopped by something else.
-const FEW: u8 = 3;
+const FEW: u8 = 10;
 
 /// In the clusters of one proxy pods wait for their rules, in those of the other they start closed.
 fn nothing_passes(stage: &mut Stage) -> Outcome {
@@ -56,12 +56,22 @@ fn nothing_passes(stage: &mut Stage) -> Outcome {
         Proxy::Iptables => Protection::WithoutGate,
     };
     stage.enforced.protect(&stage.cluster, protection)?;
-    let crowd = early(stage, whole(), true)?;
-    let passed = passed(stage, &crowd)?;
-    if !passed.is_empty() {
-        return Err(format!("{protection:?}: {}", passed.join("\n")));
-    }
-    // They are there, they send, they are programmed, and they could be reached.
+    let crowd = early(stage, whole())?;
+    let outcome = arrive(stage, &crowd, true)
+        .and_then(|()| match passed(stage, &crowd)? {
+            passed if passed.is_empty() => Ok(()),
+            passed => Err(format!("{protection:?}: {}", passed.join("\n"))),
+        })
+        .and_then(|()| could_have_passed(stage, &crowd));
+    crowd.leave(stage)?;
+    stage
+        .enforced
+        .protect(&stage.cluster, Protection::Ordinary)?;
+    outcome
+}
+
+/// The pods are there, they send, they are programmed, and they can be reached: but for the policy all packets pass.
+fn could_have_passed(stage: &Stage, crowd: &Crowd) -> Outcome {
     stage.without(CLOSED)?;
     wait_for("packets of and to all, without the policy", SOON, || {
         let (reached, size) = (crowd.reached(stage).len(), crowd.size());
@@ -75,29 +85,37 @@ fn nothing_passes(stage: &mut Stage) -> Outcome {
         }
         Ok(())
     })
-    .map_err(text)?;
-    crowd.leave(stage)?;
-    stage.enforced.protect(&stage.cluster, Protection::Ordinary)
+    .map_err(text)
 }
 
 /// The other way around: what the scenario above sees if nobody watches.
 fn first_packets_pass(stage: &mut Stage) -> Outcome {
     stage.enforced.protect(&stage.cluster, Protection::Off)?;
-    let crowd = early(stage, FEW, false)?;
-    let (passed, reached) = (passed(stage, &crowd)?.len(), crowd.reached(stage).len());
-    println!("  {passed} ways open, {reached} pods reached before their rules");
-    if reached == 0 || passed == reached {
-        return Err("the packets of the scenario above would never have passed".to_owned());
-    }
+    let crowd = early(stage, FEW)?;
+    let outcome = arrive(stage, &crowd, false).and_then(|()| {
+        let (passed, reached) = (passed(stage, &crowd)?.len(), crowd.reached(stage).len());
+        println!("  {passed} ways open, {reached} pods reached before their rules");
+        if reached == 0 || passed == reached {
+            return Err("the packets of the scenario above would never have passed".to_owned());
+        }
+        Ok(())
+    });
     crowd.leave(stage)?;
-    stage.enforced.protect(&stage.cluster, Protection::Ordinary)
+    stage
+        .enforced
+        .protect(&stage.cluster, Protection::Ordinary)?;
+    outcome
 }
 
-/// Has isolated pods start that send, while others send to them; agents may be killed in the middle of it.
-fn early(stage: &mut Stage, each: u8, crash: bool) -> Result<Crowd, String> {
-    let begin = Instant::now();
+/// A crowd of isolated pods that is going to send, and be sent to.
+fn early(stage: &Stage, each: u8) -> Result<Crowd, String> {
     let crowd = Crowd::announced(stage, "early", each, PLACES, CLOSED)?;
-    let crowd = crowd.hammered(stage, &["guests/guest-a", "guests/guest-b"], PAUSE)?;
+    crowd.hammered(stage, &["guests/guest-a", "guests/guest-b"], PAUSE)
+}
+
+/// Has its pods start; agents may be killed in the middle of it.
+fn arrive(stage: &mut Stage, crowd: &Crowd, crash: bool) -> Outcome {
+    let begin = Instant::now();
     crowd.come(stage, |_| PLACES.to_vec())?;
     if crash {
         crowd.await_line(stage, "begins", crowd.size() / 2)?;
@@ -106,7 +124,7 @@ fn early(stage: &mut Stage, each: u8, crash: bool) -> Result<Crowd, String> {
     }
     crowd.await_line(stage, "sent", crowd.size())?;
     println!("  all there after {:.1} s", begin.elapsed().as_secs_f32());
-    Ok(crowd)
+    Ok(())
 }
 
 /// What got through, in words.
@@ -134,15 +152,18 @@ fn nothing_is_lost(stage: &mut Stage) -> Outcome {
     }
     let places = ["guests/guest-a", "guests/guest-b", "outside"];
     let crowd = Crowd::announced(stage, "eager", whole(), &places, SOME)?;
-    crowd.come(stage, |node| match node {
-        "node-a" => vec!["guests/guest-a", "outside"],
-        _ => vec!["guests/guest-b", "outside"],
-    })?;
-    crowd.await_line(stage, "sent", crowd.size())?;
-    none_missing(&crowd)?;
-    stage.enforced.crash(&stage.cluster).map_err(text)?;
-    none_missing(&crowd)?;
-    crowd.leave(stage)
+    let outcome = (|| {
+        crowd.come(stage, |node| match node {
+            "node-a" => vec!["guests/guest-a", "outside"],
+            _ => vec!["guests/guest-b", "outside"],
+        })?;
+        crowd.await_line(stage, "sent", crowd.size())?;
+        none_missing(&crowd)?;
+        stage.enforced.crash(&stage.cluster).map_err(text)?;
+        none_missing(&crowd)
+    })();
+    crowd.leave(stage)?;
+    outcome
 }
 
 /// All numbers up to the highest that was heard when this began.
