@@ -13,6 +13,7 @@ const MANIFEST: &str = include_str!("../../deploy/netpol.yaml");
 const METRICS: ([u8; 4], u16) = ([127, 0, 0, 1], 9808);
 const PODS: usize = 50;
 const NAMESPACE: &str = "load";
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/load/deployments";
 /// Rounds of each kind, unless `$NETPOL_ROUNDS` says something else.
 const ROUNDS: usize = 7;
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -82,9 +83,9 @@ fn median(times: &mut [Duration]) -> Duration {
 /// How long a Deployment takes until its pods are ready; it is gone when this returns.
 fn deployed(cluster: &Cluster) -> Duration {
     let begin = Instant::now();
-    good(cluster.control_plane().create(&deployment()));
+    good(cluster.control_plane().post(DEPLOYMENTS, &deployment()));
     good(wait_for("all pods ready", PATIENCE, || {
-        let found = cluster.control_plane().get(&deployment());
+        let found = cluster.control_plane().read(&format!("{DEPLOYMENTS}/load"));
         let found = found.map_err(|error| error.to_string())?;
         match found["status"]["readyReplicas"].as_u64() {
             Some(ready) if ready == PODS as u64 => Ok(()),
