@@ -16,5 +16,7 @@ pub mod http;
 pub mod manifests;
 mod netlink;
 pub mod node_lock;
+pub mod nri;
+pub mod pod_start;
 pub mod source;
 pub mod telemetry;

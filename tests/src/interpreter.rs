@@ -116,8 +116,8 @@ fn walk(ruleset: &Ruleset, chain: &Chain, packet: &Packet, depth: usize) -> Opti
         match &rule.verdict {
             Verdict::Accept => return Some(Outcome::Accepted),
             // It goes on with the next rule.
-            Verdict::Log(..) => {}
-            Verdict::CountAndDrop(_) => return Some(Outcome::Dropped),
+            Verdict::Log(..) | Verdict::SetCutLabel => {}
+            Verdict::CountAndDrop(_) | Verdict::CountAndReset(_) => return Some(Outcome::Dropped),
             Verdict::Goto(target) => return enter(target),
             Verdict::Jump(target) => {
                 if let Some(outcome) = enter(target) {
@@ -150,6 +150,10 @@ fn holds(ruleset: &Ruleset, rule: &Rule, packet: &Packet) -> bool {
     rule.matches.iter().all(|condition| match condition {
         // Sending packets on is IPVS' way, which no packet here takes.
         Match::Tracked | Match::NeighbourDiscovery | Match::Reinjected => false,
+        // Nor has a connection been cut before its first packet.
+        Match::Cut | Match::Reset => false,
+        // Interfaces are for real packets to have.
+        Match::NoWayBack | Match::InterfaceKind(_) | Match::Interface(..) => false,
         Match::Translated => packet.is_translated,
         Match::SourceIsLocal => packet.source_is_local,
         Match::Address(side, AddressMatch::In(network)) => {
@@ -163,6 +167,10 @@ fn holds(ruleset: &Ruleset, rule: &Rule, packet: &Packet) -> bool {
         Match::Address(side, AddressMatch::Set(family, set)) => {
             let address = address(packet, *side);
             Family::of(address) == *family && set_holds(ruleset, set, &Element::Address(address))
+        }
+        Match::Address(side, AddressMatch::NotInSet(family, set)) => {
+            let address = address(packet, *side);
+            Family::of(address) == *family && !set_holds(ruleset, set, &Element::Address(address))
         }
         Match::Protocol(protocol) => port_of(packet, *protocol).is_some(),
         Match::Port(protocol, ranges) => port_of(packet, *protocol)

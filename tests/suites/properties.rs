@@ -1,10 +1,13 @@
 //! What must hold of every world: random histories of a small cluster, three ways to the same answer.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use netpol_tests::cluster::Cluster;
 use netpol_tests::interpreter::{Outcome, Packet, Way, run};
 use netpol_tests::kernel_model::{Table, commit};
-use netpol_tests::worlds::{NODES, all_flows, drop_log, history, name, scope};
-use policy_compiler::compile::{compile, compile_with};
+use netpol_tests::worlds::{NODES, all_flows, drop_log, history, name, protection, scope};
+use policy_compiler::compile::{PodPlaces, Protection, compile, compile_protected};
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::{NodeScope, Snapshot};
 use policy_compiler::ruleset::{Ruleset, Transaction};
@@ -49,15 +52,20 @@ proptest! {
     /// Whenever one looks, the ruleset kept up to date equals the one compiled from scratch, and the transactions taken
     /// on the way, at any moments, turn an empty table into it.
     #[test]
-    fn incremental_equals_from_scratch(events in history(25), scope in scope(), log in drop_log(), looks in any::<u64>(), commits in any::<u64>()) {
-        let mut compiler = Compiler::new(scope.clone()).with_drop_log(log);
+    fn incremental_equals_from_scratch(events in history(25), scope in scope(), log in drop_log(), protections in (protection(), protection(), any::<u64>()), looks in any::<u64>(), commits in any::<u64>()) {
+        let (mut protection, mut other, swaps) = protections;
+        let mut compiler = Compiler::new(scope.clone()).with_protection(protection.clone()).with_drop_log(log);
         let mut table = Table::default();
         let last = events.len().saturating_sub(1);
         let chosen = |bits: u64, i: usize| i == last || bits >> (i % 64) & 1 == 1;
         for (i, event) in events.into_iter().enumerate() {
             compiler.apply(event);
+            if chosen(swaps, i) {
+                std::mem::swap(&mut protection, &mut other);
+                compiler.protect(protection.clone());
+            }
             if chosen(looks, i) {
-                let scratch = compile_with(compiler.snapshot(), &scope, log.as_ref());
+                let scratch = compile_protected(compiler.snapshot(), &scope, log.as_ref(), &protection);
                 let kept = compiler.ruleset();
                 prop_assert!(*kept == scratch, "after event {i}:\n{kept}\n--- from scratch:\n{scratch}");
             }
@@ -70,14 +78,39 @@ proptest! {
 
     /// The difference between any two rulesets turns the one into the other.
     #[test]
-    fn transactions_between_any_two_rulesets(before in history(15), after in history(15), scope in scope(), logs in (drop_log(), drop_log())) {
-        let old = compile_with(&world_of(before), &scope, logs.0.as_ref());
-        let new = compile_with(&world_of(after), &scope, logs.1.as_ref());
+    fn transactions_between_any_two_rulesets(before in history(15), after in history(15), scope in scope(), logs in (drop_log(), drop_log()), protections in (protection(), protection())) {
+        let old = compile_protected(&world_of(before), &scope, logs.0.as_ref(), &protections.0);
+        let new = compile_protected(&world_of(after), &scope, logs.1.as_ref(), &protections.1);
         let mut table = Table::of(&old);
         commit_to(&mut table, &Transaction::between(&old, &new), &new)?;
         let mut table = Some(table);
         commit(&mut table, &Transaction::replace(&old)).map_err(TestCaseError::fail)?;
         prop_assert_eq!(table, Some(Table::of(&old)));
+    }
+
+    /// Where pods are closed, nothing passes from or to an address of their networks that no pod of the node has; all
+    /// else is as it was, and the order of the protections' being said makes no difference.
+    #[test]
+    fn the_closed_set_closes_what_is_not_programmed_and_nothing_else(events in history(18), others in protection()) {
+        let snapshot = world_of(events);
+        let networks: Vec<IpNet> = ["10.0.0.0/24", "fd00::/64"].iter().filter_map(|n| n.parse().ok()).collect();
+        let closed = Some(PodPlaces { networks: networks.iter().copied().collect(), ..PodPlaces::default() });
+        let protection = Protection { closed, ..others };
+        let here = NodeScope::Node(name(NODES[0]));
+        let open = compile(&snapshot, &here);
+        let closed = compile_protected(&snapshot, &here, None, &protection);
+        let is_programmed = |address: IpAddr| snapshot.pods.values().any(|pod| here.is_local(pod) && pod.network_addresses().contains(address));
+        let is_missing = |address: IpAddr| networks.iter().any(|n| n.contains(&address)) && !is_programmed(address);
+        for flow in all_flows() {
+            let packet = Packet::of(&flow, false);
+            for way in [Way::Through, Way::In, Way::Out] {
+                let is_closed = is_missing(packet.source) || way != Way::In && is_missing(packet.destination);
+                let expected = if is_closed { Outcome::Dropped } else { run(&open, way, &packet) };
+                prop_assert_eq!(run(&closed, way, &packet), expected, "{} {:?}\n{}", flow, way, closed);
+            }
+            let own = Packet { source_is_local: true, ..packet };
+            prop_assert_eq!(run(&closed, Way::Out, &own), Outcome::Accepted);
+        }
     }
 
     /// What the rulesets of all nodes do with a flow is what the evaluator says of it.

@@ -8,11 +8,13 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use futures::stream::{BoxStream, StreamExt, pending};
 use kube::Client;
+use policy_compiler::compile::Protection;
 use policy_compiler::model::{Name, NodeScope};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 use super::flow_log::FlowLogArguments;
+use super::pod_start::PodStartArguments;
 use super::{Failure, chosen, duration, listen, log, stop_signal};
 use crate::dataplane::{Disturbance, NetlinkDataplane, NftProcess, NodeDataplane};
 use crate::doctor::Attending;
@@ -103,6 +105,9 @@ pub(super) struct Agent {
 
     #[command(flatten)]
     flow_log: FlowLogArguments,
+
+    #[command(flatten)]
+    pod_start: PodStartArguments,
 }
 
 /// How rules get into the kernel.
@@ -136,6 +141,7 @@ impl Agent {
 
     async fn enforce(self) -> Result<(), Failure> {
         let node = self.node()?;
+        self.pod_start.check(self.manifests.is_none())?;
         survive_hang_up()?;
         let mut stop = pin!(stop_signal()?);
         let started = tokio::select! {
@@ -184,6 +190,7 @@ impl Agent {
         };
         let (disturbances, inspection) = watch(&dataplane);
         let source = self.source(client.as_ref(), &telemetry);
+        let pod_start = self.pod_start.start(node, client.as_ref(), &telemetry);
         let enforcement = Enforcement {
             scope: NodeScope::Node(node.clone()),
             timing: Timing {
@@ -191,8 +198,10 @@ impl Agent {
                 max_delay: self.max_delay,
             },
             inspection,
+            protection: Protection::default(),
             telemetry,
             flow_log,
+            pod_start,
         };
         Ok(Started {
             source,

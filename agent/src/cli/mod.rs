@@ -16,6 +16,7 @@ mod input;
 mod listen;
 mod log;
 mod pod_name;
+mod pod_start;
 #[cfg(test)]
 mod reference;
 mod summary;

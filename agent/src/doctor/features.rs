@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use policy_compiler::model::{Direction, Protocol};
 use policy_compiler::ruleset::{
-    AddressMatch, Comment, DropLog, DropOf, DropPoint, Element, Family, Hook, Ident, Match,
-    Operation, Rule, SetKey, Side, Transaction, Verdict,
+    AddressMatch, Comment, DropLog, DropOf, DropPoint, Element, Family, Hook, Ident, InterfaceKind,
+    Match, Operation, Rule, SetKey, Side, Transaction, Verdict,
 };
 
 use super::Finding;
@@ -49,7 +49,53 @@ pub fn features() -> Vec<Feature> {
         is_needed: false,
         attempt: attempt(vec![rule(vec![], log)]),
     };
-    needed.chain([logging]).collect()
+    needed.chain(protections()).chain([logging]).collect()
+}
+
+/// What only protection beside policies needs.
+fn protections() -> [Feature; 3] {
+    let counter = || ident("doctor-protected");
+    let reset = Rule::new(
+        vec![Match::Cut, Match::Protocol(Protocol::Tcp)],
+        Verdict::CountAndReset(counter()),
+    );
+    let guard = ident("doctor-arrival");
+    let from_veth = vec![Match::InterfaceKind(InterfaceKind::Veth), Match::NoWayBack];
+    let set = ident("doctor-programmed");
+    let not_in_set = AddressMatch::NotInSet(V4, set.clone());
+    let of = |what, options, operations| Feature {
+        what,
+        options,
+        is_needed: true,
+        attempt: attempt(operations),
+    };
+    [
+        of(
+            "cutting connections (ct label, reject)",
+            "CONFIG_NF_CONNTRACK_LABELS, CONFIG_NFT_REJECT_INET",
+            vec![
+                Operation::AddCounter(counter()),
+                rule(vec![], Verdict::SetCutLabel),
+                Operation::AddRule(ident("doctor"), reset),
+            ],
+        ),
+        of(
+            "the question where an answer would leave (fib oif, meta iifkind)",
+            "CONFIG_NFT_FIB_INET, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6",
+            vec![
+                Operation::AddChain(guard.clone(), Some(Hook::Arrival)),
+                Operation::AddRule(guard, Rule::new(from_veth, Verdict::Accept)),
+            ],
+        ),
+        of(
+            "closing pods that are not known yet (sets, inverted)",
+            "CONFIG_NF_TABLES, in old kernels CONFIG_NFT_HASH",
+            vec![
+                Operation::AddSet(set, SetKey::Address(V4), Comment::new("doctor")),
+                accept(Match::Address(Side::Source, not_in_set)),
+            ],
+        ),
+    ]
 }
 
 fn hooks() -> Needed {

@@ -21,6 +21,7 @@ mod finding;
 mod forwarding;
 mod links;
 mod plugged;
+mod pod_start;
 mod reach;
 mod rights;
 mod ruleset;
@@ -37,6 +38,7 @@ pub use attending::Attending;
 pub use cluster::{ClusterQuestions, examine_cluster};
 pub use features::{Feature, features};
 pub use finding::{Finding, Level, count, json, text};
+pub use pod_start::PodStartQuestions;
 
 use crate::dataplane::{Dataplane, NetlinkDataplane};
 use crate::node_lock::NodeLock;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use policy_compiler::compile::Protection;
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::NodeScope;
 use tokio::time::Instant;
@@ -14,17 +15,19 @@ use super::schedule::Schedule;
 use super::work::{Glance, Outcome, Write};
 use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
 use crate::flow_log::{FlowLog, Occurrence};
+use crate::pod_start::{PodStart, Revision};
 use crate::source::Update;
 use crate::telemetry::{Counts, TableSize, Telemetry};
 
 /// The state of the loop, apart from what it waits for.
 pub(super) struct Enforcer {
     scope: NodeScope,
-    compiler: Compiler,
-    schedule: Schedule,
+    pub(super) compiler: Compiler,
+    pub(super) protection: Protection,
+    pub(super) schedule: Schedule,
     repairs: Repairs,
     telemetry: Telemetry,
-    progress: Progress,
+    pub(super) progress: Progress,
     /// What is in the kernel is not known: it is from another run, or a change to it was refused, or it has gone.
     replace: bool,
     /// The table is to be compared without need, or is being so.
@@ -35,13 +38,20 @@ pub(super) struct Enforcer {
     /// What the table holds once what was last taken from the compiler is written.
     size: TableSize,
     pub(super) flow_log: FlowLog,
+    pub(super) pod_start: PodStart,
+    /// What the compiler has taken in, what of it is being committed, and what the kernel has.
+    pub(super) taken: Revision,
+    committing: Revision,
+    pub(super) in_kernel: Option<Revision>,
 }
 
 /// How far the start has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     /// The source has more to say.
     Listing,
+    /// It has said everything, but it is not known yet where pods are that must stay closed.
+    Settling,
     /// Everything is known, and that there are pods, but on other nodes only.
     NoPodHere,
     /// Rules may be written.
@@ -51,20 +61,28 @@ enum Progress {
 /// What is waited for where no pod runs on the node.
 const POD_HERE: &str = "a pod of this node";
 
+/// What is waited for while the Node object has not been seen.
+const PLACES: &str = "the node's pod ranges";
+
 impl Enforcer {
     pub(super) fn new(enforcement: Enforcement) -> Self {
         let Enforcement {
             scope,
             timing,
             inspection: _,
+            protection,
             telemetry,
             flow_log,
+            pod_start,
         } = enforcement;
-        let compiler = Compiler::new(scope.clone()).with_drop_log(flow_log.drop_log());
+        let compiler = Compiler::new(scope.clone())
+            .with_drop_log(flow_log.drop_log())
+            .with_protection(protection.clone());
         let schedule = Schedule::new(timing);
         Self {
             scope,
             compiler,
+            protection,
             schedule,
             repairs: Repairs::default(),
             telemetry,
@@ -75,6 +93,10 @@ impl Enforcer {
             since: None,
             size: TableSize::default(),
             flow_log,
+            pod_start,
+            taken: 0,
+            committing: 0,
+            in_kernel: None,
         }
     }
 
@@ -91,23 +113,37 @@ impl Enforcer {
     pub(super) fn take(&mut self, update: Update) {
         match update {
             Update::Change(event) => {
-                let pod_here = matches!(&event, Event::Pod(pod) if self.scope.is_local(pod));
-                self.flow_log.before(&event, &self.compiler);
-                self.compiler.apply(event);
-                if self.progress == Progress::NoPodHere
-                    && (pod_here || self.compiler.snapshot().pods.is_empty())
-                {
-                    self.telemetry.has_arrived(POD_HERE);
-                    self.begin();
-                }
+                let event = self.pod_start.api(event);
+                self.apply(event);
             }
-            Update::Synced => match self.other_node() {
-                Some(other) => self.await_pod(&other),
-                None => self.begin(),
-            },
+            Update::Synced if self.pod_start.is_settled() => self.all_is_known(),
+            Update::Synced => {
+                self.progress = Progress::Settling;
+                self.telemetry.waiting_for(PLACES, None);
+            }
         }
-        if self.progress == Progress::Writing {
-            self.schedule.changed(Instant::now());
+        self.applied();
+    }
+
+    /// Hands an event to the compiler.
+    pub(super) fn apply(&mut self, event: Event) {
+        let pod_here = matches!(&event, Event::Pod(pod) if self.scope.is_local(pod));
+        self.flow_log.before(&event, &self.compiler);
+        self.compiler.apply(event);
+        if self.progress == Progress::NoPodHere
+            && (pod_here || self.compiler.snapshot().pods.is_empty())
+        {
+            self.telemetry.has_arrived(POD_HERE);
+            self.begin();
+        }
+    }
+
+    /// Whatever there was to say at the start has been said.
+    pub(super) fn all_is_known(&mut self) {
+        self.telemetry.has_arrived(PLACES);
+        match self.other_node() {
+            Some(other) => self.await_pod(&other),
+            None => self.begin(),
         }
     }
 
@@ -160,6 +196,7 @@ impl Enforcer {
         let counts = self.counts();
         self.telemetry.set_counts(counts);
         self.flow_log.committing();
+        self.committing = self.taken;
         if self.replace {
             self.must_compare = false;
             let whole = self.compiler.take_whole();
@@ -169,6 +206,8 @@ impl Enforcer {
         let change = self.compiler.take_transaction();
         if change.is_empty() {
             self.since = None;
+            self.in_kernel = Some(self.committing);
+            self.answer();
             // Only what is not to be changed is compared as it was before.
             self.is_comparing = std::mem::take(&mut self.must_compare);
             if self.is_comparing {
@@ -199,6 +238,7 @@ impl Enforcer {
                     self.telemetry.repaired(part);
                 }
                 self.schedule.succeeded();
+                self.in_kernel = Some(self.committing);
                 if let Some(since) = self.since.take() {
                     self.telemetry.programmed(since.elapsed());
                 }
@@ -223,6 +263,7 @@ impl Enforcer {
                 } else {
                     debug!(?took, "the rules are up to date");
                 }
+                self.answer();
             }
             Err(error) => {
                 // A change may fail because the table is not what it is thought to be: writing it whole mends that.

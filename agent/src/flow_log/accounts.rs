@@ -1,6 +1,6 @@
 //! Whose account a counter or a drop belongs to.
 
-use policy_compiler::compile::{LINK_LOCAL, pod_chain_name};
+use policy_compiler::compile::{drop_of_counter, pod_chain_name};
 use policy_compiler::model::{Direction, ObjectKey, Snapshot};
 use policy_compiler::ruleset::{DropOf, DropPoint};
 
@@ -13,10 +13,10 @@ pub(super) fn of_counter<'a>(
     name: &str,
     pods: impl Iterator<Item = &'a ObjectKey>,
 ) -> Option<Account> {
-    if name == LINK_LOCAL {
+    if let Some(point) = drop_of_counter(name) {
         return Some(Account {
-            of: Payer::LinkLocal,
-            direction: Direction::Egress,
+            of: payer(point.of)?,
+            direction: point.direction,
         });
     }
     let (kind, rest) = name.split_once('/')?;
@@ -48,23 +48,40 @@ fn pod_of<'a>(
 
 /// The account of a drop.
 pub(super) fn of_drop(point: DropPoint, attribution: &Attribution, snapshot: &Snapshot) -> Account {
-    let of = match point.of {
-        DropOf::Contested => Payer::Contested,
-        DropOf::LinkLocal => Payer::LinkLocal,
-        DropOf::Pod(id) => attribution
-            .pod(id, snapshot)
-            .map_or(Payer::Unknown, |pod| Payer::Pod(pod.key.clone())),
+    let pod = match point.of {
+        DropOf::Pod(id) => attribution.pod(id, snapshot),
+        _ => None,
     };
+    let pod = pod.map(|pod| Payer::Pod(pod.key.clone()));
+    let of = pod.or_else(|| payer(point.of)).unwrap_or(Payer::Unknown);
     Account {
         of,
         direction: point.direction,
     }
 }
 
-/// Namespace and workload, as metrics name them; both empty if there is no pod to name.
+/// Who pays for a drop that is no pod's.
+fn payer(of: DropOf) -> Option<Payer> {
+    match of {
+        DropOf::Contested => Some(Payer::Contested),
+        DropOf::LinkLocal => Some(Payer::LinkLocal),
+        DropOf::NotProgrammed => Some(Payer::NotProgrammed),
+        DropOf::ForgedSource => Some(Payer::ForgedSource),
+        DropOf::Cut => Some(Payer::Cut),
+        DropOf::Pod(_) => None,
+    }
+}
+
+/// Namespace and workload, as metrics name them. Without a pod to name there is no namespace, and in place of the
+/// workload at most what kind of drop it was.
 pub(super) fn labels(account: &Account, snapshot: &Snapshot) -> (String, String) {
-    let Payer::Pod(key) = &account.of else {
-        return Default::default();
+    let nobodys = |what: &str| (String::new(), what.to_owned());
+    let key = match &account.of {
+        Payer::Pod(key) => key,
+        Payer::NotProgrammed => return nobodys("(not programmed)"),
+        Payer::ForgedSource => return nobodys("(forged source)"),
+        Payer::Cut => return nobodys("(cut)"),
+        Payer::Contested | Payer::LinkLocal | Payer::Unknown => return nobodys(""),
     };
     let workload = snapshot.pod(key).and_then(|pod| pod.workload.as_ref());
     let workload = workload.map_or_else(|| format!("Pod/{}", key.name), ToString::to_string);
@@ -99,6 +116,20 @@ mod tests {
                 account(Payer::Contested, Direction::Ingress),
             ),
             ("link-local", account(Payer::LinkLocal, Direction::Egress)),
+            ("cut", account(Payer::Cut, Direction::Egress)),
+            (
+                "forged-source",
+                account(Payer::ForgedSource, Direction::Egress),
+            ),
+            (
+                "not-programmed-egress",
+                account(Payer::NotProgrammed, Direction::Egress),
+            ),
+            (
+                "not-programmed-ingress",
+                account(Payer::NotProgrammed, Direction::Ingress),
+            ),
+            ("not-programmed", None),
             ("other", None),
             ("pod/shop/web/both", None),
             ("set/shop/web/egress", None),

@@ -31,6 +31,12 @@ pub enum Payer {
     Contested,
     /// Link-local addresses'.
     LinkLocal,
+    /// Pods' that no rules are there for yet.
+    NotProgrammed,
+    /// Those who forge sources'.
+    ForgedSource,
+    /// Connections' that were cut.
+    Cut,
     /// Pods' that are not known.
     Unknown,
 }

@@ -111,6 +111,12 @@ pub enum Reason {
     },
     /// Unicast to or from an IPv6 link-local address, which no policy can judge (decision L13).
     LinkLocal,
+    /// It comes from or goes to an address of the node's pods for which there are no rules yet.
+    NotProgrammed,
+    /// An answer would not go back by the interface it came in by: the source is not its sender's.
+    ForgedSource,
+    /// It belongs to a connection that was cut, because no policy allows it any more.
+    Cut,
     /// Policies, labels or addresses changed at about that time: what is known now does not forbid the flow, the rules
     /// then did.
     Changed,

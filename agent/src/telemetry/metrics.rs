@@ -15,6 +15,7 @@ use super::Counts;
 use super::drops::Drops;
 use super::gauge::gauge;
 use super::node::Node;
+use super::pod_start::PodStarts;
 use super::table::Table;
 use crate::dataplane::Part;
 use policy_compiler::decode::Kind;
@@ -45,6 +46,7 @@ pub(super) struct Metrics {
     source_failures: Family<Labels, Counter>,
     faulty_manifests: Gauge,
     pub(super) node: Node,
+    pub(super) pod_starts: PodStarts,
     pub(super) table: Table,
     pub(super) drops: Drops,
 }
@@ -64,6 +66,7 @@ impl Default for Metrics {
             source_failures: Family::default(),
             faulty_manifests: Gauge::default(),
             node: Node::default(),
+            pod_starts: PodStarts::default(),
             table: Table::default(),
             drops: Drops::default(),
         };
@@ -130,6 +133,7 @@ impl Metrics {
             self.source_failures.clone(),
         );
         self.node.register(registry);
+        self.pod_starts.register(registry);
         self.table.register(registry);
         self.drops.register(registry);
         // A rate over a counter needs the zero before the first failure.

@@ -5,6 +5,7 @@ mod gauge;
 mod health;
 mod metrics;
 mod node;
+mod pod_start;
 #[cfg(test)]
 mod reference;
 mod table;
@@ -16,6 +17,7 @@ pub use drops::{Outcome, Queues};
 use health::Health;
 pub use health::NotReady;
 use metrics::Metrics;
+pub use pod_start::Standing;
 pub use table::{Elements, TableSize};
 
 use crate::dataplane::Part;
@@ -164,6 +166,22 @@ impl Telemetry {
         self.shared.metrics.drops.set_up(is_up);
     }
 
+    /// How pods start from now on.
+    pub fn set_pod_start(&self, standing: Standing) {
+        self.shared.metrics.pod_starts.set(&standing);
+        self.shared.health.set_pod_start(standing);
+    }
+
+    /// The rules of a pod came into the kernel so long after its network was there.
+    pub fn pod_programmed(&self, took: Duration) {
+        self.shared.metrics.pod_starts.programmed(took);
+    }
+
+    /// A pod that the container runtime waited with has started, with its rules in the kernel or not.
+    pub fn pod_started(&self, in_time: bool) {
+        self.shared.metrics.pod_starts.started(in_time);
+    }
+
     /// The event loop goes round.
     pub fn beat(&self) {
         self.shared.health.beat();
@@ -177,6 +195,11 @@ impl Telemetry {
     /// `Ok` if the rules in the kernel are those that the objects ask for, and packets meet them.
     pub fn readiness(&self) -> Result<(), NotReady> {
         self.shared.health.readiness()
+    }
+
+    /// What people should know although the agent is ready.
+    pub fn remark(&self) -> Option<String> {
+        self.shared.health.remark()
     }
 
     /// The metrics in the `OpenMetrics` text format.

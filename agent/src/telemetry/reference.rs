@@ -108,6 +108,7 @@ fn busy() -> Telemetry {
     telemetry.set_queues(Queues::default());
     telemetry.mismatch();
     telemetry.set_flow_log_up(true);
+    telemetry.pod_programmed(Duration::ZERO);
     telemetry
 }
 

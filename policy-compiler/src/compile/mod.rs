@@ -6,31 +6,36 @@
 mod address_ranges;
 mod addresses;
 mod base_chains;
+mod closed;
 mod drop_rules;
 mod families;
 mod pod_chain;
 mod policy_chain;
 mod port_terms;
+mod protection;
 mod set_definition;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use addresses::Claims;
-pub use base_chains::LINK_LOCAL;
 pub(crate) use base_chains::{add_base_chains, entry_map};
+pub(crate) use closed::programmed_set;
 pub(crate) use families::Families;
 pub use pod_chain::pod_chain_name;
 pub(crate) use pod_chain::{contested_chain, contested_chain_name, pod_chain};
 pub(crate) use policy_chain::compile_policy;
 use policy_chain::policy_chain_name;
+pub use protection::{PodPlaces, Protection, drop_of_counter};
 pub(crate) use set_definition::{SetContent, SetDefinition};
+
+pub use crate::ruleset::{InterfacePattern, InterfacePatternError};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::{Direction, Name, NodeScope, ObjectKey, Pod, Policy, Snapshot};
-use crate::ruleset::{DropLog, Ident, Ruleset, Set};
+use crate::ruleset::{DropLog, Element, Family, Ident, Ruleset, Set};
 
 /// Compiles what a node must enforce: for each isolated pod of `scope`, a chain in each direction it is isolated in.
 /// What is dropped is logged as [`DropLog::default`] says.
@@ -42,19 +47,28 @@ pub fn compile(snapshot: &Snapshot, scope: &NodeScope) -> Ruleset {
 
 /// As [`compile`], with drops logged as `log` says; without it they are only counted.
 pub fn compile_with(snapshot: &Snapshot, scope: &NodeScope, log: Option<&DropLog>) -> Ruleset {
+    compile_protected(snapshot, scope, log, &Protection::default())
+}
+
+/// As [`compile_with`], with what `protection` says beside the policies' rules.
+pub fn compile_protected(
+    snapshot: &Snapshot,
+    scope: &NodeScope,
+    log: Option<&DropLog>,
+    protection: &Protection,
+) -> Ruleset {
     let claims = Claims::of_all(snapshot.pods.values());
     let mut compilation = Compilation {
         snapshot,
         scope,
         log,
+        protection,
         claims: &claims,
         ruleset: Ruleset::default(),
     };
+    compilation.add_protection();
     let families = compilation.add_subjects();
     compilation.add_contested();
-    if compilation.ruleset.chains.is_empty() {
-        return Ruleset::default();
-    }
     let sets = compilation.add_policies(&families);
     compilation.add_sets(sets);
     compilation.ruleset
@@ -79,6 +93,7 @@ struct Compilation<'a> {
     snapshot: &'a Snapshot,
     scope: &'a NodeScope,
     log: Option<&'a DropLog>,
+    protection: &'a Protection,
     claims: &'a Claims,
     ruleset: Ruleset,
 }
@@ -89,6 +104,24 @@ impl<'a> Compilation<'a> {
             .policies_in(&pod.key.namespace)
             .filter(|policy| selects(policy, pod))
             .collect()
+    }
+
+    fn add_protection(&mut self) {
+        self.protection.add_to(&mut self.ruleset, self.log);
+        if self.protection.closed.is_none() {
+            return;
+        }
+        // What nobody is isolated in is closed all the same.
+        add_base_chains(&mut self.ruleset, self.protection, self.log);
+        let pods = self.snapshot.pods.values();
+        for pod in pods.filter(|pod| self.scope.is_local(pod)) {
+            for address in pod.network_addresses().iter() {
+                let set = programmed_set(Family::of(address));
+                if let Some(set) = self.ruleset.sets.get_mut(&set) {
+                    set.elements.insert(Element::Address(address));
+                }
+            }
+        }
     }
 
     /// Adds the chains of local pods; tells of each policy in use which families its pods have.
@@ -145,7 +178,7 @@ impl<'a> Compilation<'a> {
     /// Sends packets of `addresses` to `chain`, through base chains that are made with the first of them.
     fn enter(&mut self, addresses: &[IpAddr], direction: Direction, chain: &Ident) {
         if self.ruleset.maps.is_empty() {
-            add_base_chains(&mut self.ruleset, self.log);
+            add_base_chains(&mut self.ruleset, self.protection, self.log);
         }
         for address in addresses {
             if let Some(map) = self.ruleset.maps.get_mut(&entry_map(direction, *address)) {

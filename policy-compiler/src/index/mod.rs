@@ -2,8 +2,9 @@
 //!
 //! What an event costs depends on the selectors in use on this node and on the objects it concerns, never on how many
 //! pods the cluster has; only a selector that comes into use here looks through the namespaces it covers, and a port
-//! name through all pods. The result always equals [`compile_with`](crate::compile::compile_with) of the same objects.
+//! name through all pods. The result always equals [`compile_protected`](crate::compile::compile_protected) of the same objects.
 
+mod base;
 mod names;
 mod sets;
 mod subjects;
@@ -12,7 +13,7 @@ mod world;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::compile::selects;
+use crate::compile::{Protection, selects};
 use crate::model::{Name, Namespace, NodeScope, ObjectKey, Pod, Policy, Snapshot};
 use crate::ruleset::{Draft, DropLog, Ruleset, Transaction};
 use sets::Sets;
@@ -68,11 +69,21 @@ impl Compiler {
     /// The same with drops logged as `log` says; without it they are only counted. For a compiler that has not taken an
     /// event in yet: chains that are there are not made anew.
     #[must_use]
-    pub fn with_drop_log(self, log: Option<DropLog>) -> Self {
-        Self {
-            subjects: Subjects::new(log),
-            ..self
-        }
+    pub fn with_drop_log(mut self, log: Option<DropLog>) -> Self {
+        self.subjects.base.set_log(log);
+        self
+    }
+
+    /// The same with what `protection` says beside the policies' rules.
+    #[must_use]
+    pub fn with_protection(mut self, protection: Protection) -> Self {
+        self.protect(protection);
+        self
+    }
+
+    /// Changes what there is beside the policies' rules, with the next transaction.
+    pub fn protect(&mut self, protection: Protection) {
+        self.subjects.base.protect(protection);
     }
 
     /// All objects held now.
@@ -188,6 +199,7 @@ impl Compiler {
             pods,
             mut addresses,
         } = std::mem::take(&mut self.stale);
+        self.subjects.base.refresh(&self.world, &mut self.draft);
         for key in &pods {
             addresses.extend(self.subjects.refresh_pod(key, &self.world, &mut self.draft));
         }
@@ -197,6 +209,6 @@ impl Compiler {
         }
         self.subjects
             .refresh_policies(&mut self.sets, &self.world, &mut self.draft);
-        Subjects::drop_unused_base_chains(&mut self.draft);
+        self.subjects.base.drop_unused(&mut self.draft);
     }
 }

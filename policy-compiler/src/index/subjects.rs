@@ -3,20 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::base::{Base, program};
 use super::sets::Sets;
 use super::world::World;
 use crate::compile::{
-    Families, add_base_chains, compile_policy, contested_chain, contested_chain_name, entry_map,
-    isolates, pod_chain, pod_chain_name,
+    Families, compile_policy, contested_chain, contested_chain_name, entry_map, isolates,
+    pod_chain, pod_chain_name,
 };
 use crate::model::{Direction, ObjectKey, Pod, Policy};
-use crate::ruleset::{Draft, DropLog, Ident, Ruleset};
+use crate::ruleset::{Draft, DropLog, Ident};
 
 /// Which local pods are subject to which policies.
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
-    /// How drops are logged.
-    log: Option<DropLog>,
+    /// What is there of the table besides, and how drops are logged.
+    pub(super) base: Base,
     /// Pods with an address of their own that some policy selects.
     pods: BTreeMap<ObjectKey, Subject>,
     /// Policies that select such a pod.
@@ -46,7 +47,7 @@ impl Subjects {
     /// Nobody yet.
     pub(super) fn new(log: Option<DropLog>) -> Self {
         Self {
-            log,
+            base: Base::new(log),
             ..Self::default()
         }
     }
@@ -78,7 +79,7 @@ impl Subjects {
             let name = pod_chain_name(key, direction);
             match pod.filter(|_| isolates(policies.iter().copied(), direction)) {
                 Some(pod) => {
-                    let log = self.log.as_ref();
+                    let log = self.base.log();
                     let chain = pod_chain(pod, &addresses, direction, &policies, log);
                     draft.put_chain(&name, chain);
                 }
@@ -126,6 +127,7 @@ impl Subjects {
     pub(super) fn refresh_address(&self, address: IpAddr, world: &World, draft: &mut Draft) {
         let claimants: Vec<&Pod> = world.claimants(address).collect();
         let local = claimants.iter().any(|pod| world.is_local(pod));
+        program(address, local, draft);
         for direction in Direction::BOTH {
             let isolated = local
                 && claimants
@@ -138,13 +140,13 @@ impl Subjects {
                 _ => None,
             };
             if chain.as_ref() == Some(&contested) {
-                let chain = contested_chain(address, direction, self.log.as_ref());
+                let chain = contested_chain(address, direction, self.base.log());
                 draft.put_chain(&contested, chain);
             } else {
                 draft.remove_chain(&contested);
             }
-            if chain.is_some() && draft.ruleset().maps.is_empty() {
-                add_base_chains_to(draft, self.log.as_ref());
+            if chain.is_some() {
+                self.base.enter(draft);
             }
             draft.set_entry(&entry_map(direction, address), address, chain.as_ref());
         }
@@ -196,17 +198,6 @@ impl Subjects {
             }
         }
     }
-
-    /// Without isolated pods there is no base chain either: packets are not looked at.
-    pub(super) fn drop_unused_base_chains(draft: &mut Draft) {
-        let maps = &draft.ruleset().maps;
-        if maps.is_empty() || maps.values().any(|map| !map.elements.is_empty()) {
-            return;
-        }
-        let base = base(None);
-        base.maps.keys().for_each(|name| draft.remove_map(name));
-        base.chains.keys().for_each(|name| draft.remove_chain(name));
-    }
 }
 
 /// What of `keys` is not in `among`; both are sorted.
@@ -217,20 +208,4 @@ fn missing_from(among: &[ObjectKey], keys: &[ObjectKey]) -> Vec<ObjectKey> {
         among.peek() != Some(key)
     });
     missing.cloned().collect()
-}
-
-fn add_base_chains_to(draft: &mut Draft, log: Option<&DropLog>) {
-    let base = base(log);
-    base.maps
-        .into_iter()
-        .for_each(|(name, map)| draft.add_map(&name, map));
-    base.chains
-        .into_iter()
-        .for_each(|(name, chain)| draft.put_chain(&name, chain));
-}
-
-fn base(log: Option<&DropLog>) -> Ruleset {
-    let mut base = Ruleset::default();
-    add_base_chains(&mut base, log);
-    base
 }

@@ -27,6 +27,24 @@ pub enum DropOf {
     Contested,
     /// What no policy can judge (decision L13).
     LinkLocal,
+    /// What comes from or goes to an address of the node's pods that no programmed pod has. The address is the packet's
+    /// own: the destination for ingress, the source for egress.
+    NotProgrammed,
+    /// What bears a source that is not its sender's.
+    ForgedSource,
+    /// A packet of a connection that was cut.
+    Cut,
+}
+
+impl DropOf {
+    /// The drops that are no pod's, by their words.
+    const WORDS: [(Self, &str); 5] = [
+        (Self::Contested, "contested"),
+        (Self::LinkLocal, "link-local"),
+        (Self::NotProgrammed, "not-programmed"),
+        (Self::ForgedSource, "forged-source"),
+        (Self::Cut, "cut"),
+    ];
 }
 
 /// One life of one pod: a digest of its namespace, its name and its uid. 128 bits, because whoever makes pods chooses
@@ -51,19 +69,21 @@ const PROGRAM: &str = "netpol";
 /// The text is no prefix of netpol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not like netpol/ingress/…, with 32 hexadecimal digits, contested or link-local at the end"
+    "not like netpol/ingress/…, with 32 hexadecimal digits, or contested, link-local, not-programmed, forged-source or \
+     cut at the end"
 )]
 pub struct DropPointError;
 
 impl fmt::Display for DropPoint {
-    /// `netpol/ingress/0f3c…`, `netpol/egress/contested` or `netpol/egress/link-local`
+    /// `netpol/ingress/0f3c…`, `netpol/egress/contested`, `netpol/egress/cut`, …
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PROGRAM}/{}/", self.direction)?;
-        match self.of {
-            DropOf::Pod(PodId(id)) => id.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
-            DropOf::Contested => f.write_str("contested"),
-            DropOf::LinkLocal => f.write_str("link-local"),
+        if let DropOf::Pod(PodId(id)) = self.of {
+            return id.iter().try_for_each(|byte| write!(f, "{byte:02x}"));
         }
+        let mut words = DropOf::WORDS.into_iter();
+        let word = words.find_map(|(of, word)| (of == self.of).then_some(word));
+        f.write_str(word.unwrap_or_default())
     }
 }
 
@@ -81,14 +101,15 @@ impl FromStr for DropPoint {
             .into_iter()
             .find(|d| d.as_str() == direction)
             .ok_or(DropPointError)?;
-        let of = match of {
-            "contested" => DropOf::Contested,
-            "link-local" => DropOf::LinkLocal,
-            digits if digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()) => {
-                let id = u128::from_str_radix(digits, 16).map_err(|_| DropPointError)?;
+        let mut words = DropOf::WORDS.into_iter();
+        let word = words.find_map(|(what, word)| (of == word).then_some(what));
+        let of = match word {
+            Some(word) => word,
+            None if of.len() == 32 && of.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                let id = u128::from_str_radix(of, 16).map_err(|_| DropPointError)?;
                 DropOf::Pod(PodId(id.to_be_bytes()))
             }
-            _ => return Err(DropPointError),
+            None => return Err(DropPointError),
         };
         Ok(Self { direction, of })
     }
@@ -103,7 +124,8 @@ mod tests {
         let key: ObjectKey = "shop/web".parse().expect("a key");
         let pod = |uid| DropOf::Pod(PodId::of(&key, uid));
         for direction in Direction::BOTH {
-            for of in [pod(""), pod("1"), DropOf::Contested, DropOf::LinkLocal] {
+            let words = DropOf::WORDS.map(|(of, _)| of);
+            for of in [pod(""), pod("1")].into_iter().chain(words) {
                 let point = DropPoint { direction, of };
                 let prefix = point.to_string();
                 // The kernel keeps 127 bytes.

@@ -8,6 +8,7 @@ mod draft;
 mod drop_log;
 mod drop_point;
 mod elements;
+mod interface;
 mod json;
 mod name;
 mod rule;
@@ -20,8 +21,11 @@ pub use draft::Draft;
 pub use drop_log::DropLog;
 pub use drop_point::{DropOf, DropPoint, DropPointError, PodId};
 pub use elements::Elements;
+pub use interface::{InterfacePattern, InterfacePatternError};
 pub use name::{Comment, Ident};
-pub use rule::{AddressMatch, Chain, Family, Hook, Match, Rule, Side, Verdict};
+pub use rule::{
+    AddressMatch, CUT_LABEL, Chain, Family, Hook, InterfaceKind, Match, Rule, Side, Verdict,
+};
 pub use set::{Element, Set, SetKey, VerdictMap};
 pub use table::{Ruleset, TABLE};
 pub use transaction::{Operation, Transaction};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Comment, DropLog, DropPoint, Ident};
+use super::{Comment, DropLog, DropPoint, Ident, InterfacePattern};
 use crate::model::{Direction, PortRange, Protocol};
 
 /// An address family, where a match is bound to one.
@@ -78,6 +78,8 @@ pub struct Chain {
 /// later: what the first base chain accepts goes on to the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
+    /// Packets that came in, at priority raw (-300): before anything is known of their connection.
+    Arrival,
     /// Packets passing through the node: after DNAT, before SNAT; with `br_netfilter` bridged ones too.
     Forward(Direction),
     /// Packets for the node itself, at priority 101: after `srcnat` (100), where IPVS takes packets for services away.
@@ -90,6 +92,7 @@ impl Hook {
     /// nft's name of the hook.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Arrival => "prerouting",
             Self::Forward(_) => "forward",
             Self::Input => "input",
             Self::Output(_) => "output",
@@ -99,6 +102,7 @@ impl Hook {
     /// The priority, as a number: `filter` is 0.
     pub const fn priority(self) -> i32 {
         match self {
+            Self::Arrival => -300,
             Self::Forward(Direction::Egress) | Self::Output(Direction::Egress) => 0,
             Self::Forward(Direction::Ingress) | Self::Output(Direction::Ingress) => 1,
             Self::Input => 101,
@@ -150,6 +154,17 @@ pub enum Match {
     /// `fib saddr type local`: the source is one of the node's own addresses. Only ever used on packets that the node
     /// sends, where a pod cannot forge it (semantics rule G3).
     SourceIsLocal,
+    /// `ct label 127`: the connection was cut, because no policy allows it any more.
+    Cut,
+    /// `fib saddr . iif oif missing`: an answer would not leave by the interface that the packet came in by. So it is
+    /// for the node's own addresses, too.
+    NoWayBack,
+    /// `meta iifkind "veth"`: what kind the interface is of that the packet came in by.
+    InterfaceKind(InterfaceKind),
+    /// `iifname "cali*"`, of the destination `oifname`: the interface that the packet came in or goes out by.
+    Interface(Side, InterfacePattern),
+    /// `tcp flags rst`: the packet ends a connection without further ado.
+    Reset,
     /// `ip daddr …`
     Address(Side, AddressMatch),
     /// `meta l4proto tcp`: all ports of a protocol.
@@ -158,6 +173,31 @@ pub enum Match {
     Port(Protocol, Vec<PortRange>),
     /// `ip daddr . tcp dport @…`: pairs of a pod's address and what a port name means there.
     NamedPort(Family, Protocol, Ident),
+}
+
+/// The bit among a connection's labels that says it was cut.
+pub const CUT_LABEL: u8 = 127;
+
+/// The kinds of interfaces that pods are behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InterfaceKind {
+    /// One end of a pair, whose other end is in the pod.
+    Veth,
+    /// A bridge, whose ports are such ends.
+    Bridge,
+}
+
+impl InterfaceKind {
+    /// Both kinds.
+    pub const BOTH: [Self; 2] = [Self::Veth, Self::Bridge];
+
+    /// The kernel's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Veth => "veth",
+            Self::Bridge => "bridge",
+        }
+    }
 }
 
 /// A condition on one address.
@@ -169,6 +209,8 @@ pub enum AddressMatch {
     NotIn(IpNet),
     /// In the named set.
     Set(Family, Ident),
+    /// Not in the named set, and of its family.
+    NotInSet(Family, Ident),
 }
 
 /// What a rule does with a packet.
@@ -180,6 +222,11 @@ pub enum Verdict {
     Log(DropPoint, DropLog),
     /// Count it in the named counter, which no other chain refers to, and drop it.
     CountAndDrop(Ident),
+    /// Count it in the named counter, drop it and tell its sender that the connection is no more. Only of TCP.
+    CountAndReset(Ident),
+    /// `ct label set 127`: label the connection. No packet meets it. The kernel gives new connections room for labels
+    /// only while some rule sets one.
+    SetCutLabel,
     /// Go through another chain and come back.
     Jump(Ident),
     /// Go through another chain and do not come back.

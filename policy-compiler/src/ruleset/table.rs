@@ -79,14 +79,16 @@ impl Chain {
             Verdict::Accept
             | Verdict::Log(..)
             | Verdict::CountAndDrop(_)
+            | Verdict::CountAndReset(_)
+            | Verdict::SetCutLabel
             | Verdict::AddressMap(..) => None,
         })
     }
 
-    /// The counters that this chain's rules count in.
+    /// The counters that this chain's rules count in, with repetitions.
     pub fn counters(&self) -> impl Iterator<Item = &Ident> {
         self.rules.iter().filter_map(|rule| match &rule.verdict {
-            Verdict::CountAndDrop(counter) => Some(counter),
+            Verdict::CountAndDrop(counter) | Verdict::CountAndReset(counter) => Some(counter),
             _ => None,
         })
     }
@@ -97,9 +99,8 @@ impl Chain {
             .iter()
             .flat_map(|rule| &rule.matches)
             .filter_map(|condition| match condition {
-                Match::Address(_, AddressMatch::Set(_, set)) | Match::NamedPort(_, _, set) => {
-                    Some(set)
-                }
+                Match::Address(_, AddressMatch::Set(_, set) | AddressMatch::NotInSet(_, set))
+                | Match::NamedPort(_, _, set) => Some(set),
                 _ => None,
             })
     }

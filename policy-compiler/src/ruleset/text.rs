@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{
-    AddressMatch, Chain, Element, Family, Hook, Ident, Match, Rule, Ruleset, Set, SetKey, Side,
-    TABLE, Verdict, VerdictMap,
+    AddressMatch, CUT_LABEL, Chain, Element, Family, Hook, Ident, Match, Rule, Ruleset, Set,
+    SetKey, Side, TABLE, Verdict, VerdictMap,
 };
 use crate::model::PortRange;
 
@@ -131,6 +131,7 @@ impl Display for Hook {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "type filter hook {} priority ", self.name())?;
         match self.priority() {
+            -300 => f.write_str("raw")?,
             0 => f.write_str("filter")?,
             1 => f.write_str("filter + 1")?,
             number => write!(f, "{number}")?,
@@ -159,6 +160,12 @@ impl Display for Match {
             Self::Translated => f.write_str("ct status dnat"),
             Self::Reinjected => f.write_str("iif 0"),
             Self::SourceIsLocal => f.write_str("fib saddr type local"),
+            Self::Cut => write!(f, "ct label {CUT_LABEL}"),
+            Self::NoWayBack => f.write_str("fib saddr . iif oif missing"),
+            Self::InterfaceKind(kind) => write!(f, "meta iifkind \"{}\"", kind.as_str()),
+            Self::Interface(Side::Source, pattern) => write!(f, "iifname \"{pattern}\""),
+            Self::Interface(Side::Destination, pattern) => write!(f, "oifname \"{pattern}\""),
+            Self::Reset => f.write_str("tcp flags rst"),
             Self::Address(side, address) => write_address(f, *side, address),
             Self::Protocol(protocol) => write!(f, "meta l4proto {}", protocol.as_nft()),
             Self::Port(protocol, ranges) => {
@@ -195,6 +202,9 @@ fn write_address(f: &mut Formatter<'_>, side: Side, address: &AddressMatch) -> f
             )
         }
         AddressMatch::Set(family, set) => write!(f, "{} {field} @{set}", family.header()),
+        AddressMatch::NotInSet(family, set) => {
+            write!(f, "{} {field} != @{set}", family.header())
+        }
     }
 }
 
@@ -217,6 +227,10 @@ impl Display for Verdict {
                 log.rate, log.burst, log.group, log.snaplen
             ),
             Self::CountAndDrop(counter) => write!(f, "counter name \"{counter}\" drop"),
+            Self::CountAndReset(counter) => {
+                write!(f, "counter name \"{counter}\" reject with tcp reset")
+            }
+            Self::SetCutLabel => write!(f, "ct label set {CUT_LABEL}"),
             Self::Jump(chain) => write!(f, "jump {chain}"),
             Self::Goto(chain) => write!(f, "goto {chain}"),
             Self::AddressMap(family, side, map) => {

@@ -17,10 +17,12 @@ use futures::{SinkExt, StreamExt, stream};
 use netpol_agent::dataplane::NetlinkDataplane;
 use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
+use netpol_agent::pod_start::PodStart;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::{Netns, privileged};
 use observed::{Commit, Observed};
+use policy_compiler::compile::Protection;
 use policy_compiler::decode::{self, Kind};
 use policy_compiler::index::Event;
 use policy_compiler::model::{Name, NodeScope, ObjectKey};
@@ -138,6 +140,8 @@ impl Agent {
             timing: Timing::default(),
             telemetry: Telemetry::default(),
             flow_log: FlowLog::off(),
+            protection: Protection::default(),
+            pod_start: PodStart::off(),
         };
         spawn_local(enforce(
             source,

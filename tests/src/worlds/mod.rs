@@ -4,6 +4,7 @@ mod policies;
 
 use std::net::IpAddr;
 
+use policy_compiler::compile::{PodPlaces, Protection};
 use policy_compiler::index::Event;
 use policy_compiler::model::{
     Labels, Name, NamedPort, Namespace, NodeScope, ObjectKey, Phase, Pod, PodAddresses, PortName,
@@ -182,6 +183,32 @@ pub fn drop_log() -> impl Strategy<Value = Option<DropLog>> {
         Some(least),
         Some(most),
     ])
+}
+
+/// What protects the node beside policies; pods' networks hold some of the pods there may be, and not others.
+pub fn protection() -> impl Strategy<Value = Protection> {
+    let networks = subsequence(
+        vec!["10.0.0.0/24", "10.0.0.0/30", "10.0.1.1/32", "fd00::/64"],
+        0..=4,
+    );
+    let interfaces = subsequence(vec!["cali*", "cni0"], 0..=2);
+    let places = (networks, interfaces).prop_map(|(networks, interfaces)| PodPlaces {
+        networks: networks
+            .into_iter()
+            .filter_map(|n| n.parse().ok())
+            .collect(),
+        interfaces: interfaces
+            .into_iter()
+            .filter_map(|i| i.parse().ok())
+            .collect(),
+    });
+    (option::of(places), any::<bool>(), any::<bool>()).prop_map(
+        |(closed, revocable, source_guard)| Protection {
+            closed,
+            revocable,
+            source_guard,
+        },
+    )
 }
 
 /// Every flow worth asking about: each pair of endpoints of one family, each kind of transport.

@@ -142,6 +142,15 @@ fn every_reason_is_told_in_words() {
             r#"reason=link-local why="no policy can allow link-local addresses" extent="#,
         ),
         (
+            Reason::NotProgrammed,
+            r#"reason=not-programmed why="pod not programmed yet" extent="#,
+        ),
+        (
+            Reason::ForgedSource,
+            r#"reason=forged-source why="forged source" extent="#,
+        ),
+        (Reason::Cut, r#"reason=cut why="connection cut" extent="#),
+        (
             Reason::Changed,
             r#"reason=changed why="policies, labels or addresses had just changed" extent="#,
         ),

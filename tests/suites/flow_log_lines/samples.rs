@@ -262,6 +262,27 @@ fn for_other_reasons() -> Vec<FlowEvent> {
             ..refused()
         },
         FlowEvent {
+            time: at(22),
+            source: world("10.244.2.9"),
+            destination: world("203.0.113.7"),
+            reason: Reason::NotProgrammed,
+            ..going_out()
+        },
+        FlowEvent {
+            time: at(23),
+            source: world("172.30.0.11"),
+            destination: db(),
+            reason: Reason::ForgedSource,
+            ..going_out()
+        },
+        FlowEvent {
+            time: at(24),
+            destination: db(),
+            transport: Some(tcp(40002, 8443, PSH_ACK)),
+            reason: Reason::Cut,
+            ..going_out()
+        },
+        FlowEvent {
             time: at(17),
             source: world(""),
             destination: world(""),

@@ -8,9 +8,11 @@ use futures::channel::mpsc::unbounded;
 use netpol_agent::dataplane::NetlinkDataplane;
 use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
+use netpol_agent::pod_start::PodStart;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::{Netns, privileged};
+use policy_compiler::compile::Protection;
 use policy_compiler::decode;
 use policy_compiler::index::Event;
 use policy_compiler::model::{Name, NodeScope};
@@ -182,6 +184,8 @@ fn flows_that_no_change_concerns() {
         },
         telemetry: telemetry.clone(),
         flow_log: FlowLog::off(),
+        protection: Protection::default(),
+        pod_start: PodStart::off(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

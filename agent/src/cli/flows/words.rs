@@ -92,6 +92,20 @@ pub(super) fn reason(flow: &FlowRecord) -> Option<String> {
             format!("the address is claimed by {claimants}, and policies isolate one of them")
         }
         "link-local" => "no policy can judge link-local addresses".to_owned(),
+        "not-programmed" => {
+            let end = match flow.direction {
+                Some(Direction::Ingress) => "destination",
+                _ => "source",
+            };
+            format!(
+                "the rules of the pod with the {end}'s address were not in the kernel yet, or there is no such pod"
+            )
+        }
+        "forged-source" => {
+            "the source is not the sender's: an answer would not go back where this came from"
+                .to_owned()
+        }
+        "cut" => "the connection was cut: no policy allows it any more".to_owned(),
         "changed" => {
             "policies, labels or addresses changed at about that time; now this is not forbidden"
                 .to_owned()

@@ -26,9 +26,10 @@ pub(super) const FILTER: &str = "filter";
 /// `NF_ACCEPT`, the only policy.
 pub(super) const ACCEPT: u32 = 1;
 
-/// `NF_INET_LOCAL_IN`, `NF_INET_FORWARD` or `NF_INET_LOCAL_OUT`
+/// `NF_INET_PRE_ROUTING`, `NF_INET_LOCAL_IN`, `NF_INET_FORWARD` or `NF_INET_LOCAL_OUT`
 pub(super) fn hook_number(hook: Hook) -> u32 {
     match hook {
+        Hook::Arrival => 0,
         Hook::Input => 1,
         Hook::Forward(_) => 2,
         Hook::Output(_) => 3,

@@ -24,10 +24,16 @@ pub(super) const AFTER_16_BYTES: u32 = 2;
 pub(super) enum Meta {
     /// `NFT_META_IIF`
     Interface = 4,
+    /// `NFT_META_IIFNAME`
+    InputName = 6,
+    /// `NFT_META_OIFNAME`
+    OutputName = 7,
     /// `NFT_META_NFPROTO`
     NetworkProtocol = 15,
     /// `NFT_META_L4PROTO`
     TransportProtocol = 16,
+    /// `NFT_META_IIFKIND`
+    InputKind = 26,
 }
 
 /// Keys of `ct`.
@@ -37,6 +43,8 @@ pub(super) enum Connection {
     State = 0,
     /// `NFT_CT_STATUS`
     Status = 2,
+    /// `NFT_CT_LABELS`
+    Labels = 13,
 }
 
 /// Headers, by `enum nft_payload_bases`.
@@ -99,6 +107,34 @@ impl Expressions<'_> {
         });
     }
 
+    /// `fib saddr . iif oif missing`, up to the comparison
+    pub(super) fn way_back(&mut self) {
+        self.expression("fib", |w| {
+            w.be32(1, FIRST_REGISTER);
+            // NFT_FIB_RESULT_OIF of NFTA_FIB_F_SADDR, IIF and PRESENT
+            w.be32(2, 1);
+            w.be32(3, 1 | 1 << 3 | 1 << 5);
+        });
+    }
+
+    /// Makes these the labels of the connection.
+    pub(super) fn set_labels(&mut self, labels: &[u8; 16]) {
+        self.expression("immediate", |w| {
+            w.be32(1, FIRST_REGISTER);
+            w.nest(2, |w| w.put(VALUE, labels));
+        });
+        self.expression("ct", |w| {
+            w.be32(2, Connection::Labels as u32);
+            w.be32(4, FIRST_REGISTER);
+        });
+    }
+
+    /// Drops the packet and answers with a reset.
+    pub(super) fn reset(&mut self) {
+        // NFT_REJECT_TCP_RST
+        self.expression("reject", |w| w.be32(1, 1));
+    }
+
     pub(super) fn payload(&mut self, header: Header, offset: u32, length: u32, register: u32) {
         self.expression("payload", |w| {
             w.be32(1, register);
@@ -133,13 +169,23 @@ impl Expressions<'_> {
 
     /// Goes on if the key is in the set. A set without a name of its own is found by its number in the batch.
     pub(super) fn lookup(&mut self, set: &str, number: Option<u32>) {
+        self.lookup_in(set, number, 0);
+    }
+
+    /// Goes on if the key is not in the set.
+    pub(super) fn lookup_absent(&mut self, set: &str) {
+        // NFT_LOOKUP_F_INV
+        self.lookup_in(set, None, 1);
+    }
+
+    fn lookup_in(&mut self, set: &str, number: Option<u32>, flags: u32) {
         self.expression("lookup", |w| {
             w.text(1, set);
             w.be32(2, FIRST_REGISTER);
             if let Some(number) = number {
                 w.be32(4, number);
             }
-            w.be32(5, 0);
+            w.be32(5, flags);
         });
     }
 

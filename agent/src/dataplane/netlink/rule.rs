@@ -2,7 +2,9 @@
 
 use ipnet::IpNet;
 use policy_compiler::model::{PortRange, Protocol};
-use policy_compiler::ruleset::{AddressMatch, Family, Ident, Match, Rule, Side, Verdict};
+use policy_compiler::ruleset::{
+    AddressMatch, CUT_LABEL, Family, InterfacePattern, Match, Rule, Side, Verdict,
+};
 
 use super::expression::{
     AFTER_4_BYTES, AFTER_16_BYTES, Compare, Connection, Expressions, FIRST_REGISTER, Header, Meta,
@@ -24,6 +26,12 @@ const ICMPV6: u8 = 58;
 const NEIGHBOUR_DISCOVERY: [u8; 2] = [133, 137];
 /// Where an IPv6 header has its hop limit.
 const HOP_LIMIT: u32 = 7;
+/// Where TCP has its flags.
+const TCP_FLAGS: u32 = 13;
+/// `TCPHDR_RST`
+const RESET: u8 = 4;
+/// `IFNAMSIZ`: what comparisons of whole names go over, filled up with zeroes.
+const NAME_LENGTH: usize = 16;
 /// Where TCP, UDP and SCTP have the destination port.
 const DESTINATION_PORT: u32 = 2;
 
@@ -58,6 +66,11 @@ pub(super) fn write_expressions(writer: &mut Writer, rule: &Rule, lists: Lists<'
     encoder.verdict(&rule.verdict);
 }
 
+/// The labels of a connection of which this one is set.
+fn cut_label() -> [u8; 16] {
+    (1_u128 << CUT_LABEL).to_ne_bytes()
+}
+
 struct Encoder<'a> {
     out: Expressions<'a>,
     /// What the packet is known to be from here on: its headers can be read.
@@ -80,6 +93,27 @@ impl Encoder<'_> {
             Match::SourceIsLocal => {
                 self.out.source_type();
                 self.out.compare(Compare::Equal, &LOCAL.to_ne_bytes());
+            }
+            Match::Cut => {
+                self.out.connection(Connection::Labels);
+                self.out.mask(&cut_label());
+                self.out.compare(Compare::NotEqual, &[0; 16]);
+            }
+            Match::NoWayBack => {
+                self.out.way_back();
+                self.out.compare(Compare::Equal, &[0]);
+            }
+            Match::InterfaceKind(kind) => {
+                self.out.meta(Meta::InputKind);
+                self.name(kind.as_str());
+            }
+            Match::Interface(side, pattern) => self.interface(*side, pattern),
+            Match::Reset => {
+                self.transport(number(Protocol::Tcp));
+                self.out
+                    .payload(Header::Transport, TCP_FLAGS, 1, FIRST_REGISTER);
+                self.out.mask(&[RESET]);
+                self.out.compare(Compare::NotEqual, &[0]);
             }
             Match::Address(side, address) => self.address(*side, address),
             Match::Protocol(protocol) => {
@@ -117,6 +151,11 @@ impl Encoder<'_> {
                 self.out.count(counter.as_str());
                 self.out.verdict(Target::Drop);
             }
+            Verdict::CountAndReset(counter) => {
+                self.out.count(counter.as_str());
+                self.out.reset();
+            }
+            Verdict::SetCutLabel => self.out.set_labels(&cut_label()),
             Verdict::Jump(chain) => self.out.verdict(Target::Jump(chain.as_str())),
             Verdict::Goto(chain) => self.out.verdict(Target::Goto(chain.as_str())),
             Verdict::AddressMap(family, side, map) => {
@@ -170,14 +209,39 @@ impl Encoder<'_> {
         match address {
             AddressMatch::In(network) => self.network(side, *network, Compare::Equal),
             AddressMatch::NotIn(network) => self.network(side, *network, Compare::NotEqual),
-            AddressMatch::Set(family, set) => self.address_set(*family, side, set),
+            AddressMatch::Set(family, set) => {
+                self.family(*family);
+                self.load_address(*family, side);
+                self.out.lookup(set.as_str(), None);
+            }
+            AddressMatch::NotInSet(family, set) => {
+                self.family(*family);
+                self.load_address(*family, side);
+                self.out.lookup_absent(set.as_str());
+            }
         }
     }
 
-    fn address_set(&mut self, family: Family, side: Side, set: &Ident) {
-        self.family(family);
-        self.load_address(family, side);
-        self.out.lookup(set.as_str(), None);
+    fn interface(&mut self, side: Side, pattern: &InterfacePattern) {
+        self.out.meta(match side {
+            Side::Source => Meta::InputName,
+            Side::Destination => Meta::OutputName,
+        });
+        if pattern.is_prefix() {
+            let stem = pattern.stem().as_bytes();
+            self.out.compare(Compare::Equal, stem);
+        } else {
+            self.name(pattern.stem());
+        }
+    }
+
+    /// All of a name that stands in the register.
+    fn name(&mut self, name: &str) {
+        let mut whole = [0; NAME_LENGTH];
+        for (place, byte) in whole.iter_mut().zip(name.bytes()) {
+            *place = byte;
+        }
+        self.out.compare(Compare::Equal, &whole);
     }
 
     /// Of a network that ends with a byte only those bytes are loaded; otherwise all of the address, under a mask.

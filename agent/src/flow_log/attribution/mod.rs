@@ -157,6 +157,8 @@ impl Attribution {
             .map(|packet| judge(&packet, &ends, compiler));
         let reason = reason(sighting, &ends, verdict.as_ref(), compiler, &self.past);
         let hints = match &sighting.packet {
+            // They are about what policies say.
+            Some(_) if is_beside_policies(sighting.point.of) => Vec::new(),
             Some(packet) => hints::hints(
                 direction,
                 packet,
@@ -236,6 +238,14 @@ impl Attribution {
         };
         End { address, who }
     }
+}
+
+/// Whether a packet was dropped whatever the policies say of it.
+fn is_beside_policies(of: DropOf) -> bool {
+    matches!(
+        of,
+        DropOf::NotProgrammed | DropOf::ForgedSource | DropOf::Cut
+    )
 }
 
 fn interface(index: u32) -> Interface {

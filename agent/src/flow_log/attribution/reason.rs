@@ -19,8 +19,8 @@ pub(super) fn reason(
     past: &Past,
 ) -> Reason {
     let direction = sighting.point.direction;
-    if sighting.point.of == DropOf::LinkLocal {
-        return Reason::LinkLocal;
+    if let Some(reason) = without_policies(sighting.point.of) {
+        return reason;
     }
     let (Some(packet), Some(verdict), [_, ..]) = (&sighting.packet, verdict, ends.of(direction))
     else {
@@ -59,6 +59,17 @@ pub(super) fn reason(
             verdict: verdict.to_string(),
         },
         _ => Reason::Changed,
+    }
+}
+
+/// Where no policy was asked, the place says it all.
+fn without_policies(of: DropOf) -> Option<Reason> {
+    match of {
+        DropOf::LinkLocal => Some(Reason::LinkLocal),
+        DropOf::NotProgrammed => Some(Reason::NotProgrammed),
+        DropOf::ForgedSource => Some(Reason::ForgedSource),
+        DropOf::Cut => Some(Reason::Cut),
+        DropOf::Pod(_) | DropOf::Contested => None,
     }
 }
 

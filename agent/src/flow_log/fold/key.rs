@@ -41,9 +41,7 @@ impl Key {
         let ends = |packet: Packet| match (point.of, point.direction) {
             (DropOf::Pod(_), Direction::Ingress) => Ends::Peer(packet.source),
             (DropOf::Pod(_), Direction::Egress) => Ends::Peer(packet.destination),
-            (DropOf::Contested | DropOf::LinkLocal, _) => {
-                Ends::Both(packet.source, packet.destination)
-            }
+            _ => Ends::Both(packet.source, packet.destination),
         };
         Self {
             point,

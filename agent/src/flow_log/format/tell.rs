@@ -16,6 +16,9 @@ pub(super) fn reason(reason: &Reason) -> &'static str {
         Reason::NoRule { .. } => "no-rule",
         Reason::Contested { .. } => "contested",
         Reason::LinkLocal => "link-local",
+        Reason::NotProgrammed => "not-programmed",
+        Reason::ForgedSource => "forged-source",
+        Reason::Cut => "cut",
         Reason::Changed => "changed",
         Reason::Mismatch { .. } => "mismatch",
         Reason::Unknown => "unknown",
@@ -26,7 +29,7 @@ pub(super) fn reason(reason: &Reason) -> &'static str {
 pub(super) fn isolating(reason: &Reason) -> &[ObjectKey] {
     match reason {
         Reason::NoRule { isolating, .. } | Reason::Contested { isolating } => isolating,
-        Reason::LinkLocal | Reason::Changed | Reason::Mismatch { .. } | Reason::Unknown => &[],
+        _ => &[],
     }
 }
 
@@ -60,6 +63,9 @@ pub(super) fn why(event: &FlowEvent) -> String {
         }
         Reason::Contested { .. } => "several pods claim the address",
         Reason::LinkLocal => "no policy can allow link-local addresses",
+        Reason::NotProgrammed => "pod not programmed yet",
+        Reason::ForgedSource => "forged source",
+        Reason::Cut => "connection cut",
         Reason::Changed => "policies, labels or addresses had just changed",
         Reason::Mismatch { verdict } => {
             // It has a line for each side, indented and aligned.

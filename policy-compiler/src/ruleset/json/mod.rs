@@ -134,6 +134,7 @@ fn map_command(name: &Ident, map: &VerdictMap) -> Value {
 
 fn chain_object<'a>(name: &'a Ident, chain: &Chain) -> schema::Chain<'a> {
     let nf_hook = |hook: Hook| match hook {
+        Hook::Arrival => NfHook::Prerouting,
         Hook::Forward(_) => NfHook::Forward,
         Hook::Input => NfHook::Input,
         Hook::Output(_) => NfHook::Output,

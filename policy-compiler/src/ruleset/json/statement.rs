@@ -7,10 +7,14 @@ use nftables::expr::{
     CT, Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression, Payload, PayloadField,
     Prefix, Range, SetItem,
 };
-use nftables::stmt::{self, Counter, JumpTarget, Limit, Log, Operator, Statement};
+use nftables::stmt::{
+    self, Counter, JumpTarget, Limit, Log, Mangle, Operator, Reject, RejectType, Statement,
+};
 
 use crate::model::PortRange;
-use crate::ruleset::{AddressMatch, DropLog, DropPoint, Family, Ident, Match, Side, Verdict};
+use crate::ruleset::{
+    AddressMatch, CUT_LABEL, DropLog, DropPoint, Family, Ident, Match, Side, Verdict,
+};
 
 /// What must hold of a packet.
 pub(super) fn condition(condition: &Match) -> Vec<Statement<'_>> {
@@ -52,8 +56,7 @@ pub(super) fn condition(condition: &Match) -> Vec<Statement<'_>> {
             vec![matching(status, Operator::IN, string(&"dnat"))]
         }
         Match::Reinjected => {
-            let interface = named(NamedExpression::Meta(Meta { key: MetaKey::Iif }));
-            vec![matching(interface, Operator::EQ, string(&"0"))]
+            vec![matching(meta(MetaKey::Iif), Operator::EQ, string(&"0"))]
         }
         Match::SourceIsLocal => {
             let fib = Fib {
@@ -66,13 +69,46 @@ pub(super) fn condition(condition: &Match) -> Vec<Statement<'_>> {
                 Expression::String("local".into()),
             )]
         }
+        Match::Cut => vec![matching(
+            label(),
+            Operator::IN,
+            Expression::Number(CUT_LABEL.into()),
+        )],
+        Match::NoWayBack => {
+            let fib = Fib {
+                result: FibResult::Oif,
+                flags: HashSet::from([FibFlag::Saddr, FibFlag::Iif]),
+            };
+            let is_there = Expression::Boolean(false);
+            vec![matching(
+                named(NamedExpression::Fib(fib)),
+                Operator::EQ,
+                is_there,
+            )]
+        }
+        Match::InterfaceKind(kind) => {
+            vec![matching(
+                meta(MetaKey::Iifkind),
+                Operator::EQ,
+                string(&kind.as_str()),
+            )]
+        }
+        Match::Interface(side, pattern) => {
+            let key = match side {
+                Side::Source => MetaKey::Iifname,
+                Side::Destination => MetaKey::Oifname,
+            };
+            vec![matching(meta(key), Operator::EQ, string(pattern))]
+        }
+        Match::Reset => vec![matching(
+            payload("tcp", "flags"),
+            Operator::IN,
+            string(&"rst"),
+        )],
         Match::Address(side, address) => vec![address_condition(*side, address)],
         Match::Protocol(protocol) => {
-            let key = named(NamedExpression::Meta(Meta {
-                key: MetaKey::L4proto,
-            }));
             vec![matching(
-                key,
+                meta(MetaKey::L4proto),
                 Operator::EQ,
                 Expression::String(protocol.as_nft().into()),
             )]
@@ -108,6 +144,9 @@ fn address_condition(side: Side, address: &AddressMatch) -> Statement<'_> {
             matching(field(Family::of(net.addr())), Operator::NEQ, network(*net))
         }
         AddressMatch::Set(family, set) => matching(field(*family), Operator::EQ, reference(set)),
+        AddressMatch::NotInSet(family, set) => {
+            matching(field(*family), Operator::NEQ, reference(set))
+        }
     }
 }
 
@@ -145,6 +184,14 @@ pub(super) fn verdict(verdict: &Verdict) -> Vec<Statement<'_>> {
             Statement::Counter(Counter::Named(counter.as_str().into())),
             Statement::Drop(None),
         ],
+        Verdict::CountAndReset(counter) => vec![
+            Statement::Counter(Counter::Named(counter.as_str().into())),
+            Statement::Reject(Some(Reject::new(Some(RejectType::TCPReset), None))),
+        ],
+        Verdict::SetCutLabel => vec![Statement::Mangle(Mangle {
+            key: label(),
+            value: Expression::Number(CUT_LABEL.into()),
+        })],
         Verdict::Jump(chain) => vec![Statement::Jump(target(chain))],
         Verdict::Goto(chain) => vec![Statement::Goto(target(chain))],
         Verdict::AddressMap(family, side, map) => vec![Statement::VerdictMap(stmt::VerdictMap {
@@ -185,6 +232,18 @@ fn payload(protocol: &'static str, field: &'static str) -> Expression<'static> {
         field: field.into(),
     };
     named(NamedExpression::Payload(Payload::PayloadField(field)))
+}
+
+fn meta(key: MetaKey) -> Expression<'static> {
+    named(NamedExpression::Meta(Meta { key }))
+}
+
+fn label() -> Expression<'static> {
+    named(NamedExpression::CT(CT {
+        key: "label".into(),
+        family: None,
+        dir: None,
+    }))
 }
 
 fn reference(set: &Ident) -> Expression<'static> {

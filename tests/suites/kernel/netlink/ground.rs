@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use policy_compiler::model::{Direction, PortRange, Protocol};
 use policy_compiler::ruleset::{
-    AddressMatch, Chain, Comment, DropLog, DropOf, DropPoint, Elements, Family, Ident, Match, Rule,
-    Ruleset, Set, SetKey, Side, Verdict, VerdictMap,
+    AddressMatch, Chain, Comment, DropLog, DropOf, DropPoint, Elements, Family, Ident,
+    InterfaceKind, InterfacePattern, Match, Rule, Ruleset, Set, SetKey, Side, Verdict, VerdictMap,
 };
 
 pub(super) const FAMILIES: [(Family, &str); 2] = [(Family::V4, "4"), (Family::V6, "6")];
@@ -43,7 +43,22 @@ pub(super) fn conditions() -> Vec<Match> {
         Match::Translated,
         Match::Reinjected,
         Match::SourceIsLocal,
+        Match::Cut,
+        Match::NoWayBack,
+        Match::Reset,
     ];
+    all.extend(InterfaceKind::BOTH.map(Match::InterfaceKind));
+    for name in [
+        "a",
+        "a*",
+        "cali*",
+        "eth0.100",
+        "x2345678901234*",
+        "x23456789012345",
+    ] {
+        let pattern: InterfacePattern = name.parse().expect("a pattern");
+        all.extend(SIDES.map(|side| Match::Interface(side, pattern.clone())));
+    }
     for protocol in Protocol::ALL {
         all.push(Match::Protocol(protocol));
         let lists: [&[(u16, u16)]; 6] = [
@@ -60,7 +75,8 @@ pub(super) fn conditions() -> Vec<Match> {
         for side in SIDES {
             for kind in ["addresses", "ranges"] {
                 let set = ident(&format!("{kind}{digit}"));
-                all.push(Match::Address(side, AddressMatch::Set(family, set)));
+                all.push(Match::Address(side, AddressMatch::Set(family, set.clone())));
+                all.push(Match::Address(side, AddressMatch::NotInSet(family, set)));
             }
         }
         let pairs = ident(&format!("pairs{digit}"));
@@ -95,7 +111,11 @@ pub(super) fn verdicts() -> Vec<Verdict> {
             point(DropOf::LinkLocal),
             log(u16::MAX, u32::MAX, u32::MAX, u32::MAX),
         ),
+        Verdict::Log(point(DropOf::NotProgrammed), DropLog::default()),
+        Verdict::Log(point(DropOf::ForgedSource), DropLog::default()),
+        Verdict::Log(point(DropOf::Cut), DropLog::default()),
         Verdict::CountAndDrop(ident("counted")),
+        Verdict::SetCutLabel,
         Verdict::Jump(ident("target")),
         Verdict::Goto(ident("target")),
     ];

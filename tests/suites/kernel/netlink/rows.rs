@@ -36,6 +36,20 @@ fn every_verdict_with_and_without_a_comment() {
     check(&mut BothWays::new(), ground(), rules);
 }
 
+/// The kernel resets connections of TCP only, so that the rule has to ask for that first.
+#[test]
+fn a_reset() {
+    let reset = Verdict::CountAndReset(ident("counted"));
+    let tcp = Match::Protocol(Protocol::Tcp);
+    let of_port = Match::Port(Protocol::Tcp, ports(&[(80, 80)]));
+    let rules = [vec![tcp], vec![Match::Cut, of_port], vec![Match::Reset]];
+    check(
+        &mut BothWays::new(),
+        ground(),
+        rules.map(|matches| Rule::new(matches, reset.clone())),
+    );
+}
+
 /// What one condition has found out the next need not ask again; which `nft` does is for `nft` to say.
 #[test]
 fn every_pair_that_can_hold_together() {
@@ -46,6 +60,15 @@ fn every_pair_that_can_hold_together() {
         (None, None, Match::Reinjected),
         (None, None, Match::SourceIsLocal),
         (Some(Family::V6), Some(58), Match::NeighbourDiscovery),
+        (None, None, Match::Cut),
+        (None, None, Match::NoWayBack),
+        (None, None, Match::InterfaceKind(InterfaceKind::Veth)),
+        (
+            None,
+            None,
+            Match::Interface(Side::Source, "cali*".parse().expect("a pattern")),
+        ),
+        (None, Some(0), Match::Reset),
     ];
     for (number, protocol) in (0..).zip(Protocol::ALL) {
         let number = Some(number);
@@ -96,6 +119,7 @@ fn every_pair_that_can_hold_together() {
 fn every_hook() {
     let mut ruleset = Ruleset::default();
     let hooks = [
+        Hook::Arrival,
         Hook::Forward(Direction::Egress),
         Hook::Forward(Direction::Ingress),
         Hook::Input,

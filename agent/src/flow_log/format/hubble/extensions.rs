@@ -12,8 +12,8 @@ use super::lenient::{self, is_default};
 /// In the line this is `flow.extensions.value`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extensions {
-    /// Why: `no-rule`, `contested`, `link-local`, `changed`, `mismatch` or `unknown`. Never missing, which tells ours from
-    /// another program's.
+    /// Why: `no-rule`, `contested`, `link-local`, `not-programmed`, `forged-source`, `cut`, `changed`, `mismatch` or
+    /// `unknown`. Never missing, which tells ours from another program's.
     pub reason: String,
     /// Why each rule does not match, the nearest first.
     #[serde(default, skip_serializing_if = "is_default")]

@@ -1,6 +1,6 @@
 //! From netpol's words to Hubble's.
 
-use crate::flow_log::event::{End, FlowEvent, Line, LostAt, LostEvent, Who};
+use crate::flow_log::event::{End, FlowEvent, Line, LostAt, LostEvent, Reason, Who};
 use crate::flow_log::format::{id, limits, tell, time};
 use crate::flow_log::packet::{PacketTransport, TcpFlags as PacketFlags};
 use policy_compiler::model::{Direction, Name};
@@ -10,8 +10,10 @@ use super::wire::{
     Ports, Tcp, TcpFlags, Workload,
 };
 
-/// Cilium's number for a drop by policy.
-const POLICY_DENIED: u32 = 133;
+/// Cilium's number and word for a drop by policy.
+const POLICY_DENIED: (u32, &str) = (133, "POLICY_DENIED");
+/// The same for a source that is not its sender's.
+const INVALID_SOURCE_IP: (u32, &str) = (132, "INVALID_SOURCE_IP");
 /// Cilium's number for a policy's verdict. A plain drop (1) would do as well, but `hubble` names the policies of verdicts
 /// only.
 const POLICY_VERDICT: i32 = 5;
@@ -72,12 +74,16 @@ impl From<&FlowEvent> for Flow {
             Direction::Ingress => (denied_by, Vec::new()),
             Direction::Egress => (Vec::new(), denied_by),
         };
+        let (drop_reason, drop_reason_desc) = match event.reason {
+            Reason::ForgedSource => INVALID_SOURCE_IP,
+            _ => POLICY_DENIED,
+        };
         Self {
             time: time::rfc3339(event.time),
             uuid: id::of(event),
             verdict: "DROPPED".to_owned(),
-            drop_reason: POLICY_DENIED,
-            drop_reason_desc: "POLICY_DENIED".to_owned(),
+            drop_reason,
+            drop_reason_desc: drop_reason_desc.to_owned(),
             ip: ip(event),
             l4: event.transport.and_then(layer4),
             source: Some(endpoint(&event.source, &event.node)),

@@ -1,0 +1,50 @@
+//! Pods that start, and wait until their rules are in the kernel.
+
+use tokio::time::Instant;
+
+use super::enforcer::{Enforcer, Progress};
+use crate::nri::Sandbox;
+use crate::pod_start::Occurrence;
+
+impl Enforcer {
+    /// Takes what the runtime says, or where pods are.
+    pub(super) fn pod_start(&mut self, occurrence: Occurrence) {
+        for event in self.pod_start.take(occurrence) {
+            self.apply(event);
+        }
+        let closed = self.pod_start.closed();
+        if closed != self.protection.closed.as_ref() {
+            self.protection.closed = closed.cloned();
+            self.compiler.protect(self.protection.clone());
+        }
+        if self.progress == Progress::Settling && self.pod_start.is_settled() {
+            self.all_is_known();
+        }
+        self.applied();
+    }
+
+    /// Notes that the compiler has taken something in.
+    pub(super) fn applied(&mut self) {
+        self.taken += 1;
+        self.pod_start.applied(self.taken);
+        if self.progress == Progress::Writing {
+            self.schedule.changed(Instant::now());
+        }
+    }
+
+    /// Lets those start whose rules are in the kernel.
+    pub(super) fn answer(&mut self) {
+        let Some(in_kernel) = self.in_kernel.filter(|_| self.has_written()) else {
+            return;
+        };
+        for programmed in self.pod_start.committed(in_kernel) {
+            self.programmed(&programmed.sandbox);
+            self.pod_start.go(programmed);
+        }
+    }
+
+    /// The kernel has the rules of a pod that has not been started yet. What else must be there before its first packet is done
+    /// here.
+    #[expect(clippy::unused_self, reason = "the place where it is to be done")]
+    fn programmed(&mut self, _pod: &Sandbox) {}
+}
