@@ -38,12 +38,11 @@ impl Protection {
     fn values(self) -> &'static [&'static str] {
         match self {
             Self::Ordinary => &[],
-            Self::WithoutGate => &["podStart=closed", "nri.enabled=false"],
+            Self::WithoutGate => &["podStart=closed", "nri.socket=off"],
             Self::Off => &[
                 "podStart=open",
-                "nri.enabled=false",
-                "existingConnections=keep",
-                "sourceGuard=false",
+                "nri.socket=off",
+                "agent.extraArgs={--existing-connections=keep,--source-guard=off}",
             ],
         }
     }
