@@ -15,6 +15,7 @@ const CROWD_PORT: u16 = 7000;
 const PORT: u16 = 7001;
 /// The last part of the addresses of a node's first pod of a crowd. No scenario has so many pods that they get that far.
 const FIRST_ADDRESS: u8 = 100;
+const SPARE: u8 = 20;
 /// How many pods of a crowd there are on each node, unless `$NETPOL_CROWD` says something else.
 const EACH: u8 = 50;
 
@@ -74,9 +75,9 @@ impl Crowd {
         Ok(self)
     }
 
-    /// Where its pods are going to listen.
+    /// Where its pods are going to listen. A pod whose first sandbox fails gets another address.
     pub(crate) fn addresses(&self, stage: &Stage) -> Vec<SocketAddr> {
-        let hosts = FIRST_ADDRESS..FIRST_ADDRESS + self.each;
+        let hosts = FIRST_ADDRESS..FIRST_ADDRESS + self.each + SPARE;
         let nodes = stage.cluster.nodes().iter();
         nodes
             .flat_map(|node| {
@@ -125,6 +126,7 @@ impl Crowd {
             "metadata": {"namespace": self.namespace, "name": name, "labels": {"app": "crowd"}},
             "spec": {
                 "nodeName": node,
+                "dnsPolicy": "Default",
                 "automountServiceAccountToken": false,
                 "enableServiceLinks": false,
                 "terminationGracePeriodSeconds": 0,
@@ -182,6 +184,15 @@ impl Crowd {
             (namespace == self.namespace).then(|| (pod.to_owned(), log))
         });
         of_pod.collect()
+    }
+
+    /// How many sandboxes of its pods could not be made: each was made again at another address, seconds later.
+    pub(crate) fn failed_sandboxes(&self, stage: &Stage) -> Result<usize, String> {
+        let namespace = format!("--namespace={}", self.namespace);
+        let failed = "--field-selector=reason=FailedCreatePodSandBox";
+        let words = ["get", "events", &namespace, failed, "--output=name"];
+        let events = stage.cluster.kubectl(&words).map_err(text)?;
+        Ok(events.lines().count())
     }
 
     /// Who was heard at each place.

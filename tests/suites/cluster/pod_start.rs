@@ -123,7 +123,11 @@ fn arrive(stage: &mut Stage, crowd: &Crowd, crash: bool) -> Outcome {
         stage.enforced.crash(&stage.cluster).map_err(text)?;
     }
     crowd.await_line(stage, "sent", crowd.size())?;
-    println!("  all there after {:.1} s", begin.elapsed().as_secs_f32());
+    println!(
+        "  all there after {:.1} s, {} sandboxes failed",
+        begin.elapsed().as_secs_f32(),
+        crowd.failed_sandboxes(stage)?
+    );
     Ok(())
 }
 
@@ -151,7 +155,7 @@ fn nothing_is_lost(stage: &mut Stage) -> Outcome {
         return Ok(());
     }
     let places = ["guests/guest-a", "guests/guest-b", "outside"];
-    let crowd = Crowd::announced(stage, "eager", whole(), &places, SOME)?;
+    let crowd = Crowd::announced(stage, "eager", whole() / 2, &places, SOME)?;
     let outcome = (|| {
         crowd.come(stage, |node| match node {
             "node-a" => vec!["guests/guest-a", "outside"],
