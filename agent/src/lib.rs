@@ -6,6 +6,7 @@
 //! ```
 
 pub mod cli;
+pub mod conntrack;
 pub mod dataplane;
 pub mod doctor;
 #[cfg(test)]
@@ -18,5 +19,6 @@ mod netlink;
 pub mod node_lock;
 pub mod nri;
 pub mod pod_start;
+pub mod revoke;
 pub mod source;
 pub mod telemetry;

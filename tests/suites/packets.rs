@@ -10,6 +10,8 @@ mod books;
 mod churn;
 #[path = "packets/connections.rs"]
 mod connections;
+#[path = "packets/cut.rs"]
+mod cut;
 #[path = "packets/deleted_table.rs"]
 mod deleted_table;
 #[path = "packets/flood.rs"]
@@ -32,6 +34,8 @@ mod flow_log_replaced;
 mod flow_log_silence;
 #[path = "packets/flow_log_sockets.rs"]
 mod flow_log_sockets;
+#[path = "packets/forged.rs"]
+mod forged;
 #[path = "packets/ground.rs"]
 mod ground;
 #[path = "packets/icmp_errors.rs"]
@@ -52,6 +56,8 @@ mod older_tables;
 mod one_agent;
 #[path = "packets/rows.rs"]
 mod rows;
+#[path = "packets/shots.rs"]
+mod shots;
 #[path = "packets/streams.rs"]
 mod streams;
 #[path = "packets/table_metrics.rs"]
@@ -60,6 +66,8 @@ mod table_metrics;
 mod told;
 #[path = "packets/tricks.rs"]
 mod tricks;
+#[path = "packets/unprogrammed.rs"]
+mod unprogrammed;
 #[path = "packets/upgrade.rs"]
 mod upgrade;
 #[path = "packets/world.rs"]

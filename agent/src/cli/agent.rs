@@ -13,6 +13,7 @@ use policy_compiler::model::{Name, NodeScope};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
+use super::connections::ConnectionArguments;
 use super::flow_log::FlowLogArguments;
 use super::pod_start::PodStartArguments;
 use super::{Failure, chosen, duration, listen, log, stop_signal};
@@ -108,6 +109,9 @@ pub(super) struct Agent {
 
     #[command(flatten)]
     pod_start: PodStartArguments,
+
+    #[command(flatten)]
+    connections: ConnectionArguments,
 }
 
 /// How rules get into the kernel.
@@ -192,6 +196,7 @@ impl Agent {
         let source = self.source(client.as_ref(), &telemetry);
         let pod_start = self.pod_start.start(node, client.as_ref(), &telemetry);
         let enforcement = Enforcement {
+            revocation: self.connections.start(node, &telemetry),
             scope: NodeScope::Node(node.clone()),
             timing: Timing {
                 debounce: self.debounce,

@@ -5,6 +5,7 @@ mod chosen;
 mod cleanup;
 mod compile;
 mod completions;
+mod connections;
 mod doctor;
 mod duration;
 mod endpoint;

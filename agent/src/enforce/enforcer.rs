@@ -16,6 +16,8 @@ use super::work::{Glance, Outcome, Write};
 use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
 use crate::flow_log::{FlowLog, Occurrence};
 use crate::pod_start::{PodStart, Revision};
+use crate::revoke::concerned::Concerned;
+use crate::revoke::{self, Revocation};
 use crate::source::Update;
 use crate::telemetry::{Counts, TableSize, Telemetry};
 
@@ -43,6 +45,7 @@ pub(super) struct Enforcer {
     pub(super) taken: Revision,
     committing: Revision,
     pub(super) in_kernel: Option<Revision>,
+    pub(super) revocation: Revocation,
 }
 
 /// How far the start has come.
@@ -74,7 +77,12 @@ impl Enforcer {
             telemetry,
             flow_log,
             pod_start,
+            revocation,
         } = enforcement;
+        let protection = Protection {
+            revocable: revocation.is_on(),
+            ..protection
+        };
         let compiler = Compiler::new(scope.clone())
             .with_drop_log(flow_log.drop_log())
             .with_protection(protection.clone());
@@ -97,12 +105,19 @@ impl Enforcer {
             taken: 0,
             committing: 0,
             in_kernel: None,
+            revocation,
         }
     }
 
     /// Takes what the flow log has to do.
     pub(super) fn log(&mut self, occurrence: Occurrence) {
         self.flow_log.take(occurrence, &self.compiler);
+    }
+
+    /// Looks for connections that are allowed no longer, or goes on with it.
+    pub(super) fn revoke(&mut self, occurrence: revoke::Occurrence) {
+        self.revocation
+            .take(occurrence, &self.compiler, &mut self.flow_log);
     }
 
     /// Ends the flow log.
@@ -129,6 +144,7 @@ impl Enforcer {
     pub(super) fn apply(&mut self, event: Event) {
         let pod_here = matches!(&event, Event::Pod(pod) if self.scope.is_local(pod));
         self.flow_log.before(&event, &self.compiler);
+        self.revocation.before(&event, &self.compiler);
         self.compiler.apply(event);
         if self.progress == Progress::NoPodHere
             && (pod_here || self.compiler.snapshot().pods.is_empty())
@@ -201,6 +217,7 @@ impl Enforcer {
             self.must_compare = false;
             let whole = self.compiler.take_whole();
             self.size = size(&whole, whole.counters().len());
+            self.revocation.committing(Concerned::everybody);
             return Some(Write::Whole(Arc::new(whole)));
         }
         let change = self.compiler.take_transaction();
@@ -208,14 +225,19 @@ impl Enforcer {
             self.since = None;
             self.in_kernel = Some(self.committing);
             self.answer();
+            // Pods without rules come and go too.
+            self.revocation.committing(Concerned::default);
             // Only what is not to be changed is compared as it was before.
             self.is_comparing = std::mem::take(&mut self.must_compare);
             if self.is_comparing {
                 return Some(Write::Compare(Arc::new(self.compiler.take_whole())));
             }
             self.flow_log.committed(false);
+            self.revocation.committed();
             return None;
         }
+        let after = self.compiler.ruleset();
+        self.revocation.committing(|| Concerned::of(&change, after));
         let counters = counters(&change, self.size.counters);
         self.size = size(self.compiler.ruleset(), counters);
         Some(Write::Change(change))
@@ -226,6 +248,7 @@ impl Enforcer {
         match result {
             Ok(written) if was_compared && written.part.is_none() => {
                 self.flow_log.committed(false);
+                self.revocation.committed();
                 debug!(?took, "the table is as it should be");
             }
             Ok(written) => {
@@ -236,7 +259,10 @@ impl Enforcer {
                         "table inet netpol was not as it should be, and nobody told; it was put right"
                     );
                     self.telemetry.repaired(part);
+                    // What began meanwhile was not judged, or by other rules.
+                    self.revocation.committing(Concerned::everybody);
                 }
+                self.revocation.committed();
                 self.schedule.succeeded();
                 self.in_kernel = Some(self.committing);
                 if let Some(since) = self.since.take() {
@@ -320,6 +346,7 @@ impl Enforcer {
             }
             Err(error) if std::mem::take(&mut self.is_comparing) => {
                 self.flow_log.committed(false);
+                self.revocation.committed();
                 warn!(%error, "cannot tell whether table inet netpol is as it should be; it stays as it is");
             }
             Err(error) => {

@@ -32,6 +32,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::dataplane::{Dataplane, Disturbance};
 use crate::flow_log::FlowLog;
 use crate::pod_start::PodStart;
+use crate::revoke::Revocation;
 use crate::source::Update;
 use crate::telemetry::Telemetry;
 use enforcer::Enforcer;
@@ -70,6 +71,8 @@ pub struct Enforcement {
     pub flow_log: FlowLog,
     /// What pods may do before their rules are there.
     pub pod_start: PodStart,
+    /// What becomes of connections that are allowed no longer.
+    pub revocation: Revocation,
 }
 
 /// Enforces what `source` says until `stop` completes, and returns what that says. What others do to the rules is told by
@@ -126,6 +129,7 @@ pub async fn enforce<D: Dataplane + 'static, S>(
             }
             _ = inspection.tick(), if idle && enforcer.has_written() => state = state.inspect(&mut enforcer),
             occurrence = enforcer.pod_start.next() => enforcer.pod_start(occurrence),
+            occurrence = enforcer.revocation.next() => enforcer.revoke(occurrence),
             occurrence = enforcer.flow_log.next() => enforcer.log(occurrence),
             update = source.next() => match update {
                 Some(update) => enforcer.take(update),

@@ -12,6 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Counts;
+use super::connections::Connections;
 use super::drops::Drops;
 use super::gauge::gauge;
 use super::node::Node;
@@ -49,6 +50,7 @@ pub(super) struct Metrics {
     pub(super) pod_starts: PodStarts,
     pub(super) table: Table,
     pub(super) drops: Drops,
+    pub(super) connections: Connections,
 }
 
 impl Default for Metrics {
@@ -69,6 +71,7 @@ impl Default for Metrics {
             pod_starts: PodStarts::default(),
             table: Table::default(),
             drops: Drops::default(),
+            connections: Connections::default(),
         };
         metrics.register()
     }
@@ -136,6 +139,7 @@ impl Metrics {
         self.pod_starts.register(registry);
         self.table.register(registry);
         self.drops.register(registry);
+        self.connections.register(registry);
         // A rate over a counter needs the zero before the first failure.
         for result in ["ok", "failed"] {
             drop(self.commits.get_or_create(&result_label(result)));

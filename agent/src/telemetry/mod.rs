@@ -1,5 +1,6 @@
 //! What the agent tells about itself: metrics, whether it is ready, whether it is alive.
 
+mod connections;
 mod drops;
 mod gauge;
 mod health;
@@ -21,6 +22,7 @@ pub use pod_start::Standing;
 pub use table::{Elements, TableSize};
 
 use crate::dataplane::Part;
+use crate::revoke::Tally;
 use policy_compiler::decode::Kind;
 use policy_compiler::model::Direction;
 
@@ -159,6 +161,16 @@ impl Telemetry {
     /// A packet was dropped that no policy forbids.
     pub fn mismatch(&self) {
         self.shared.metrics.drops.mismatch();
+    }
+
+    /// Connections were looked at, and this came of it.
+    pub fn revoked(&self, tally: Tally, took: Duration) {
+        self.shared.metrics.connections.looked(tally, took);
+    }
+
+    /// They could not be looked at, or not all of them.
+    pub fn revocation_failed(&self) {
+        self.shared.metrics.connections.failed();
     }
 
     /// Whether dropped packets are received from the kernel.

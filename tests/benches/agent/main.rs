@@ -139,6 +139,7 @@ impl Agent {
             inspection: RARE_INSPECTION,
             timing: Timing::default(),
             telemetry: Telemetry::default(),
+            revocation: netpol_agent::revoke::Revocation::off(),
             flow_log: FlowLog::off(),
             protection: Protection::default(),
             pod_start: PodStart::off(),

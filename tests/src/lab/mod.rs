@@ -52,6 +52,7 @@ mod sender;
 mod services;
 mod spec;
 mod topology;
+mod tracked;
 
 pub use agent::{AGENT_LISTEN, Agent, http_get, manifests};
 pub use binary::{netpol_binary, sources_newer_than};
@@ -66,6 +67,7 @@ pub use spec::{
     LabSpec, NODES, NodeSpec, OUTSIDE, Place, PodSpec, SERVICES, ServicePort, ServiceSpec,
 };
 pub use topology::Topology;
+pub use tracked::{Tracked, track};
 
 /// Whether tests that need network namespaces can run. Without root it panics, so that nobody takes a skipped test for a
 /// passed one, unless `NETPOL_SKIP_ROOT_TESTS=1` says that this is known; then it prints a line and says no.

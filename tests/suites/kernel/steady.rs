@@ -183,6 +183,7 @@ fn flows_that_no_change_concerns() {
             max_delay: Duration::ZERO,
         },
         telemetry: telemetry.clone(),
+        revocation: netpol_agent::revoke::Revocation::off(),
         flow_log: FlowLog::off(),
         protection: Protection::default(),
         pod_start: PodStart::off(),

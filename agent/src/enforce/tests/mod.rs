@@ -29,6 +29,7 @@ fn enforcement(scope: NodeScope, telemetry: &Telemetry) -> Enforcement {
         flow_log: FlowLog::off(),
         protection: Protection::default(),
         pod_start: PodStart::off(),
+        revocation: Revocation::off(),
     }
 }
 

@@ -100,7 +100,8 @@ impl<'b> Request<'b> {
         let body = Writer::default()
             .text(1, self.service)
             .text(2, self.method)
-            .bytes(3, self.payload);
+            .bytes(3, self.payload)
+            .number(4, self.timeout.cast_unsigned());
         message(stream, 1, &body.finish())
     }
 }

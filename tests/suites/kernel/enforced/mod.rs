@@ -78,6 +78,7 @@ impl Node {
             },
             inspection,
             telemetry: telemetry.clone(),
+            revocation: netpol_agent::revoke::Revocation::off(),
             flow_log: FlowLog::off(),
             protection: Protection::default(),
             pod_start: PodStart::off(),
