@@ -109,6 +109,11 @@ fn kept(stage: &mut Stage) -> Outcome {
 
 /// Begins all of them, over TCP and UDP, and waits until each has had answers.
 fn talks(stage: &Stage) -> Result<Vec<Talk>, String> {
+    let rows: Vec<_> = TALKS
+        .iter()
+        .map(|&(from, to, _)| (from, to, true))
+        .collect();
+    stage.expect(&rows)?;
     let mut talks = Vec::new();
     for &(from, to, is_allowed) in TALKS {
         let addresses: Vec<SocketAddr> = stage.sockets_of(to)?;
