@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use netpol_tests::lab::{Lab, Netns, Place};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -50,7 +50,7 @@ struct End {
     peer: Option<SocketAddr>,
     sent: u64,
     received: u64,
-    last: Instant,
+    last: SystemTime,
     /// TCP was broken off.
     is_broken: bool,
 }
@@ -59,7 +59,7 @@ struct End {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     /// When the last packet came to either end.
-    pub(crate) last: Instant,
+    pub(crate) last: SystemTime,
     /// Either end was told that it is over.
     pub(crate) is_broken: bool,
     /// Numbers that went out and have not come in, in either direction.
@@ -192,7 +192,7 @@ impl Flow {
             peer,
             sent: 0,
             received: 0,
-            last: Instant::now(),
+            last: SystemTime::now(),
             is_broken: false,
         };
         Self {
@@ -281,7 +281,7 @@ impl End {
                 Ok(length) => {
                     // TCP may hand over parts of numbers.
                     self.received += length as u64;
-                    self.last = Instant::now();
+                    self.last = SystemTime::now();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => {
