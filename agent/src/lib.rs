@@ -6,6 +6,7 @@
 //! ```
 
 pub mod cli;
+pub mod conntrack;
 pub mod dataplane;
 pub mod doctor;
 #[cfg(test)]
@@ -17,5 +18,8 @@ pub mod manifests;
 mod netlink;
 pub mod node_lock;
 pub mod nri;
+pub mod pod_start;
+pub mod port_guard;
+pub mod revoke;
 pub mod source;
 pub mod telemetry;

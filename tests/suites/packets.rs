@@ -10,6 +10,8 @@ mod books;
 mod churn;
 #[path = "packets/connections.rs"]
 mod connections;
+#[path = "packets/cut.rs"]
+mod cut;
 #[path = "packets/deleted_table.rs"]
 mod deleted_table;
 #[path = "packets/flood.rs"]
@@ -32,6 +34,8 @@ mod flow_log_replaced;
 mod flow_log_silence;
 #[path = "packets/flow_log_sockets.rs"]
 mod flow_log_sockets;
+#[path = "packets/forged.rs"]
+mod forged;
 #[path = "packets/ground.rs"]
 mod ground;
 #[path = "packets/icmp_errors.rs"]
@@ -42,6 +46,8 @@ mod ledger;
 mod lifecycle;
 #[path = "packets/live.rs"]
 mod live;
+#[path = "packets/long_lived.rs"]
+mod long_lived;
 #[path = "packets/node_findings.rs"]
 mod node_findings;
 #[path = "packets/node_ports.rs"]
@@ -50,8 +56,16 @@ mod node_ports;
 mod older_tables;
 #[path = "packets/one_agent.rs"]
 mod one_agent;
+#[path = "packets/pod_start.rs"]
+mod pod_start;
+#[path = "packets/revocation.rs"]
+mod revocation;
 #[path = "packets/rows.rs"]
 mod rows;
+#[path = "packets/shots.rs"]
+mod shots;
+#[path = "packets/source_ports.rs"]
+mod source_ports;
 #[path = "packets/streams.rs"]
 mod streams;
 #[path = "packets/table_metrics.rs"]
@@ -60,6 +74,8 @@ mod table_metrics;
 mod told;
 #[path = "packets/tricks.rs"]
 mod tricks;
+#[path = "packets/unprogrammed.rs"]
+mod unprogrammed;
 #[path = "packets/upgrade.rs"]
 mod upgrade;
 #[path = "packets/world.rs"]

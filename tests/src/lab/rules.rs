@@ -2,20 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use policy_compiler::compile::compile;
+use policy_compiler::compile::{Protection, compile_protected};
 use policy_compiler::model::{Name, NodeScope, Snapshot};
-use policy_compiler::ruleset::Transaction;
+use policy_compiler::ruleset::{DropLog, Transaction};
 
-use super::spec::{NODES, Place};
+use super::spec::{NODES, NodeSpec, Place};
 use super::{Lab, LabError};
 
 impl Lab {
     /// Compiles `snapshot` for each node and loads it there with nft, as an agent would.
     pub fn load_rules(&self, snapshot: &Snapshot) -> Result<(), LabError> {
+        self.load_protected(snapshot, |_| Protection::default())
+    }
+
+    /// The same with what each node is protected by besides.
+    pub fn load_protected(
+        &self,
+        snapshot: &Snapshot,
+        protection: impl Fn(&NodeSpec) -> Protection,
+    ) -> Result<(), LabError> {
         for node in &NODES {
             let name = Name::parse(node.name)
                 .map_err(|error| LabError::Spec(format!("{}: {error}", node.name)))?;
-            let ruleset = compile(snapshot, &NodeScope::Node(name));
+            let (scope, log) = (NodeScope::Node(name), DropLog::default());
+            let ruleset = compile_protected(snapshot, &scope, Some(&log), &protection(node));
             let script = Transaction::replace(&ruleset).to_string();
             self.host(&Place::node(node.name))?.netns().nft(&script)?;
         }

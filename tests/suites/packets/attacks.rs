@@ -1,113 +1,11 @@
 //! Packets made to look like what they are not. Each arrives where there are no rules, or the test would prove nothing.
 
-use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
 
-use netpol_tests::lab::{IpProtocol, Lab, Place, Token, Topology, privileged, send_raw};
+use netpol_tests::lab::{IpProtocol, Place, Topology, privileged};
 
-use crate::tricks::{TRICKS_V4, TRICKS_V6};
+use crate::shots::{ARRIVED_WITHIN, DENIED_WITHIN, Shots};
 use crate::world::{CALLER, FAR, NEAR, STRANGER, addresses, at, build, build_isolated, isolated};
-
-/// Packets cross the lab in microseconds; a loaded machine may take longer to hand them out.
-const DENIED_WITHIN: Duration = Duration::from_millis(500);
-const ARRIVED_WITHIN: Duration = Duration::from_secs(5);
-
-/// One crafted request: who sends, who should (not) get it, and what it is told apart by.
-struct Shot {
-    name: String,
-    sender: Place,
-    receiver: Place,
-    token: Token,
-    to: IpAddr,
-    packets: Vec<Vec<u8>>,
-}
-
-/// Numbers no probe uses, each once.
-struct Shots(Vec<Shot>);
-
-impl Shots {
-    fn aim(&mut self, from: &str, source: IpAddr, receiver: &str, port: u16) {
-        self.aim_from(&at(from), source, receiver, port);
-    }
-
-    fn aim_from(&mut self, sender: &Place, source: IpAddr, receiver: &str, port: u16) {
-        for to in addresses(receiver)
-            .into_iter()
-            .filter(|to| to.is_ipv4() == source.is_ipv4())
-        {
-            self.aim_at(sender, source, (receiver, to), port);
-        }
-    }
-
-    fn aim_at(
-        &mut self,
-        sender: &Place,
-        source: IpAddr,
-        (receiver, to): (&str, IpAddr),
-        port: u16,
-    ) {
-        let tricks = if to.is_ipv4() { TRICKS_V4 } else { TRICKS_V6 };
-        for (trick, protocol, write) in tricks {
-            let number = 20_000 + u16::try_from(self.0.len()).expect("not that many");
-            self.0.push(Shot {
-                name: format!("{sender} as {source} → {receiver} at {to} port {port}: {trick}"),
-                sender: sender.clone(),
-                receiver: at(receiver),
-                token: Token {
-                    protocol: *protocol,
-                    number,
-                },
-                to,
-                packets: write((source, number).into(), (to, port).into()),
-            });
-        }
-    }
-
-    fn fire(&self, lab: &Lab) {
-        for Shot {
-            name,
-            sender,
-            to,
-            packets,
-            ..
-        } in &self.0
-        {
-            let (to, packets) = (*to, packets.clone());
-            let netns = lab.host(sender).expect("a pod").netns();
-            let sent = netns.call(move || send_raw(&packets, to)).expect("alive");
-            // The sender is told when its own rules drop the packet.
-            if let Err(error) = sent
-                && error.kind() != ErrorKind::PermissionDenied
-            {
-                panic!("{name}: {error}");
-            }
-        }
-    }
-
-    fn none_arrives(&self, lab: &Lab) {
-        self.fire(lab);
-        let arrived = self.arrived(lab, DENIED_WITHIN);
-        assert_eq!(arrived, Vec::<&str>::new(), "{}", lab.topology());
-    }
-
-    /// The names of those that arrived, when all have or the time is up.
-    fn arrived(&self, lab: &Lab, within: Duration) -> Vec<&str> {
-        let deadline = Instant::now() + within;
-        loop {
-            let arrived: Vec<&str> = self
-                .0
-                .iter()
-                .filter(|shot| lab.has_arrived(&shot.receiver, shot.token))
-                .map(|shot| &*shot.name)
-                .collect();
-            if arrived.len() == self.0.len() || Instant::now() > deadline {
-                return arrived;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
 
 #[test]
 fn odd_packets_do_not_get_past_a_deny() {
@@ -115,7 +13,7 @@ fn odd_packets_do_not_get_past_a_deny() {
         return;
     }
     for topology in Topology::ALL {
-        let mut shots = Shots(Vec::new());
+        let mut shots = Shots::default();
         for receiver in [NEAR, FAR] {
             for source in addresses(STRANGER) {
                 shots.aim(STRANGER, source, receiver, 80);
@@ -152,7 +50,7 @@ fn a_pod_with_the_address_of_the_node_is_not_the_node() {
     }
     for topology in Topology::ALL {
         let open = build(topology);
-        let mut shots = Shots(Vec::new());
+        let mut shots = Shots::default();
         for &source in open
             .host(&Place::node("node-a"))
             .expect("a node")
@@ -181,7 +79,7 @@ fn a_pod_with_the_address_of_its_victim_does_not_get_in() {
         return;
     }
     for topology in Topology::ALL {
-        let mut shots = Shots(Vec::new());
+        let mut shots = Shots::default();
         for receiver in [NEAR, FAR] {
             for source in addresses(receiver) {
                 shots.aim(STRANGER, source, receiver, 80);
@@ -207,7 +105,7 @@ fn what_the_node_sends_on_is_judged_by_its_source() {
     }
     let node = Place::node("node-a");
     for topology in Topology::ALL {
-        let (mut denied, mut allowed) = (Shots(Vec::new()), Shots(Vec::new()));
+        let (mut denied, mut allowed) = (Shots::default(), Shots::default());
         for source in addresses(STRANGER) {
             denied.aim_from(&node, source, NEAR, 80);
         }
@@ -258,7 +156,7 @@ fn link_local_addresses_are_no_way_around() {
         }
         lab
     };
-    let mut shots = Shots(Vec::new());
+    let mut shots = Shots::default();
     let global = |pod| {
         let mut addresses = addresses(pod).into_iter();
         addresses.find(IpAddr::is_ipv6).expect("dual stack")

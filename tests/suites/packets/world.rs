@@ -76,6 +76,13 @@ pub(crate) fn objects() -> String {
     text
 }
 
+/// The world without policies, and without the pods that `is_there` says no to.
+pub(crate) fn open_to(is_there: impl Fn(&str) -> bool) -> Snapshot {
+    let mut snapshot = snapshot(&objects());
+    snapshot.pods.retain(|key, _| is_there(&key.to_string()));
+    snapshot
+}
+
 /// The world with its policies.
 pub(crate) fn isolated() -> Snapshot {
     snapshot(&(objects() + POLICIES))

@@ -101,7 +101,7 @@ impl Encoder<'_> {
             }
             Match::NoWayBack => {
                 self.out.way_back();
-                self.out.compare(Compare::Equal, &[0]);
+                self.out.compare(Compare::Equal, &0_u32.to_ne_bytes());
             }
             Match::InterfaceKind(kind) => {
                 self.out.meta(Meta::InputKind);

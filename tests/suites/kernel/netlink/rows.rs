@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use policy_compiler::model::{Direction, Protocol};
 use policy_compiler::ruleset::{
-    AddressMatch, Chain, Comment, Element, Family, Hook, Match, Operation, Rule, Ruleset, Set,
-    SetKey, Side, Transaction, Verdict, VerdictMap,
+    AddressMatch, Chain, Comment, Element, Family, Hook, InterfaceKind, Match, Operation, Rule,
+    Ruleset, Set, SetKey, Side, Transaction, Verdict, VerdictMap,
 };
 
 use super::BothWays;
