@@ -32,7 +32,7 @@ pub(in crate::nri) struct Messages {
 }
 
 impl Messages {
-    /// Takes bytes, until one message is whole. Returns it, with what is left of the bytes.
+    /// Takes off `bytes` what the next message needs, and returns it if it is whole.
     pub(in crate::nri) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Message>, WireError> {
         self.fill(bytes, HEADER);
         let Some((length, stream, kind)) = header(&self.buffer) else {
