@@ -36,7 +36,9 @@ pub enum GateEvent {
     },
     /// A sandbox has its network. If the answer is awaited, no container has been started in it.
     Started(Sandbox, Answer),
-    /// A sandbox was stopped or removed. May be told twice, and of sandboxes never told of.
+    /// A sandbox was stopped or removed; its network may still be there. May be told twice, and of sandboxes never told of.
+    /// containerd (2.3) does not tell it of a sandbox that ran before containerd was started again: then it is told when the
+    /// next connection shows that it is gone.
     Stopped(Sandbox),
 }
 

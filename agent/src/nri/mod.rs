@@ -45,8 +45,12 @@ pub const DEFAULT_SOCKET: &str = "/var/run/nri/nri.sock";
 /// behind, the connection is given up, and all is told anew when the agent is there again.
 const QUEUE: usize = 4096;
 
-/// A runtime that is started again listens after a second, and pods start soon after. Trying costs next to nothing.
-const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(3)];
+/// A runtime that is started again listens after a second, and pods start soon after, without waiting for who is not there.
+/// Trying costs some microseconds.
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+
+/// A connection that lasted so long was none of those that end as soon as they begin.
+const LASTING: Duration = Duration::from_secs(3);
 
 /// What a gate needs to know.
 #[derive(Clone, Debug)]
@@ -106,7 +110,7 @@ async fn stay_connected(socket: &Path, mut report: Report) {
         if report.lost(&broken).await.is_err() {
             return;
         }
-        pause = if begin.elapsed() > longest {
+        pause = if begin.elapsed() > LASTING {
             shortest
         } else {
             longest.min(pause * 2)

@@ -86,10 +86,7 @@ async fn an_agent_that_is_silent_delays_a_pod_only_to_the_deadline_and_the_next_
     for (waited, deadline) in waited.iter().zip([1500, 750, 375]) {
         let deadline = Duration::from_millis(deadline);
         assert!(*waited >= deadline, "{waited:?} of {deadline:?}");
-        assert!(
-            *waited < Duration::from_millis(2000),
-            "the plugin is dropped"
-        );
+        assert!(*waited < Duration::from_secs(2), "the plugin is dropped");
     }
 
     // It wakes up.

@@ -32,15 +32,12 @@ pub(in crate::nri) struct Messages {
 }
 
 impl Messages {
-    /// Takes bytes, until one message is whole. Returns it, with what is left of the bytes.
+    /// Takes off `bytes` what the next message needs, and returns it if it is whole.
     pub(in crate::nri) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Message>, WireError> {
         self.fill(bytes, HEADER);
-        let Some([a, b, c, d, e, f, g, h, kind, _flags]) = self.buffer.first_chunk::<HEADER>()
-        else {
+        let Some((length, stream, kind)) = header(&self.buffer) else {
             return Ok(None);
         };
-        let length = u32::from_be_bytes([*a, *b, *c, *d]);
-        let stream = u32::from_be_bytes([*e, *f, *g, *h]);
         let kind = match kind {
             1 => Kind::Request,
             2 => Kind::Response,
@@ -68,6 +65,17 @@ impl Messages {
         self.buffer.extend(taken);
         *bytes = rest;
     }
+}
+
+/// Length, number and kind.
+fn header(bytes: &[u8]) -> Option<(u32, u32, u8)> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (stream, rest) = rest.split_first_chunk()?;
+    let [kind, _flags, ..] = rest else {
+        return None;
+    };
+    let (length, stream) = (u32::from_be_bytes(*length), u32::from_be_bytes(*stream));
+    Some((length, stream, *kind))
 }
 
 /// A question of the runtime.
