@@ -6,6 +6,7 @@
 mod addresses;
 mod change;
 mod connection;
+mod cost;
 mod decode;
 mod encode;
 mod error;
@@ -13,6 +14,7 @@ pub mod judge;
 mod lookup;
 mod numbers;
 mod table;
+mod way;
 mod which;
 
 pub use addresses::own_addresses;
@@ -20,4 +22,5 @@ pub use change::{Done, Order};
 pub use connection::{CUT_LABEL, Connection, Icmp, Tuple, ZoneOf};
 pub use error::ConntrackError;
 pub use table::Conntrack;
+pub use way::Way;
 pub use which::Which;

@@ -10,6 +10,11 @@ pub(super) const NEW: u16 = kind(CONNTRACK, 0);
 pub(super) const GET: u16 = kind(CONNTRACK, 1);
 pub(super) const DELETE: u16 = kind(CONNTRACK, 2);
 
+pub(super) const GET_STATISTICS: u16 = kind(CONNTRACK, 5);
+
+/// `CTA_STATS_GLOBAL_ENTRIES`
+pub(super) const COUNT: u16 = 1;
+
 // `CTA_…`
 pub(super) const ORIGINAL: u16 = 1;
 pub(super) const REPLY: u16 = 2;

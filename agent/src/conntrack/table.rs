@@ -8,18 +8,16 @@ use nix::libc;
 
 use super::encode::{self, Role};
 use super::lookup::{look_up, resolve_master};
-use super::numbers::{GET, NEW, V4, V6};
-use super::{Connection, ConntrackError, Tuple, Which, decode};
-use crate::netlink::{Channel, Dumped, Header, Writer};
+use super::numbers::{COUNT, GET, GET_STATISTICS, NEW, V4, V6};
+use super::way::{Filters, SixFilter, Way};
+use super::{Connection, ConntrackError, Tuple, Which, cost, decode};
+use crate::netlink::{Channel, Dumped, Header, Message, Writer};
 
 /// What a datagram of a dump has at most, in kernels so far 32 KiB.
 const DATAGRAM: usize = 64 << 10;
 
 /// The list may be resized while it is read; then it is read again, so many times.
 const ATTEMPTS: u32 = 5;
-
-/// The kernel is asked for so many addresses one by one; for more, all is read at once and looked through here.
-const FEW: usize = 4;
 
 const OPENING: &str = "opening a netlink socket";
 pub(super) const READING: &str = "reading the list of connections";
@@ -30,24 +28,8 @@ pub struct Conntrack {
     pub(super) channel: Channel,
     /// For what is asked while the other tells.
     lookup: Channel,
+    way: Way,
     filters: Filters,
-}
-
-/// How far the kernel's filters can be relied on. None can be that is only passed over, as old kernels do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Filters {
-    works: bool,
-    /// Kernels up to 6.18 and maybe later hand out just those connections that do not have the address, if it is of IPv6.
-    v6: SixFilter,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum SixFilter {
-    /// There was no connection of IPv6 to tell by.
-    #[default]
-    Unknown,
-    Works,
-    Inverted,
 }
 
 impl Conntrack {
@@ -58,10 +40,17 @@ impl Conntrack {
         let mut conntrack = Self {
             channel: open()?,
             lookup: open()?,
+            way: Way::default(),
             filters: Filters::default(),
         };
         conntrack.filters.works = conntrack.heeds_filters()?;
         Ok(conntrack)
+    }
+
+    /// The same, always read in this way.
+    #[must_use]
+    pub fn by(self, way: Way) -> Self {
+        Self { way, ..self }
     }
 
     /// Whether the kernel reads filters, those for the destination too. One that does refuses one that lacks its address.
@@ -138,7 +127,12 @@ impl Conntrack {
         family: u8,
         addresses: &BTreeSet<IpAddr>,
     ) -> Result<bool, ConntrackError> {
-        if !self.filters.works || addresses.len() > FEW {
+        let is_better = match self.way {
+            Way::Cheaper => cost::is_filter_cheaper(addresses.len(), self.count(), places()),
+            Way::Filtered => true,
+            Way::Whole => false,
+        };
+        if !self.filters.works || !is_better {
             return Ok(false);
         }
         if family == V6 && self.filters.v6 == SixFilter::Unknown {
@@ -152,6 +146,23 @@ impl Conntrack {
             }
         }
         Ok(family == V4 || self.filters.v6 != SixFilter::Inverted)
+    }
+
+    /// How many connections there are; 0 if that is not told.
+    fn count(&mut self) -> u64 {
+        let request = Header {
+            kind: GET_STATISTICS,
+            ..Header::default()
+        };
+        let mut count = 0;
+        let told = |message: Message<'_>| {
+            let mut numbers = message.attributes().filter(|number| number.kind == COUNT);
+            count = numbers.next().map_or(count, |number| number.number());
+        };
+        match self.lookup.ask(request, |_| {}, told) {
+            Ok(_) => count.into(),
+            Err(_) => 0,
+        }
     }
 
     /// Reads the list, or what the kernel's filter leaves of it, until it was not resized meanwhile. Says whether the filter
@@ -240,6 +251,7 @@ fn header(family: u8) -> Header {
 }
 
 /// How many places the list has, which changes if it is resized. It is one list for all network namespaces.
-fn places() -> Option<String> {
-    fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_buckets").ok()
+fn places() -> Option<u64> {
+    let places = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_buckets").ok()?;
+    places.trim().parse().ok()
 }
