@@ -55,6 +55,34 @@ impl Cluster {
         self.kubeconfig.is_some() || self.context.is_some()
     }
 
+    /// Lists all objects it has. Without any cluster to ask, a program says `no_input`.
+    pub(super) async fn load(&self, form: Form, no_input: &str) -> Result<Loaded, Failure> {
+        let client = match self.connect().await {
+            Ok(client) => client,
+            Err(error) if form == Form::Program && !self.is_given() => {
+                return Err(Failure::because(format!(
+                    "{no_input}\n(no cluster by default: {error})"
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // A kubeconfig may say anything.
+        let namespace = Name::parse(client.default_namespace());
+        let namespace = namespace.or_else(|_| default_namespace())?;
+        let (snapshot, problems) = source::list(&client).await?;
+        for problem in problems {
+            remark(&format!("warning: {problem}"));
+        }
+        let manifests = Manifests {
+            snapshot,
+            ..Manifests::default()
+        };
+        Ok(Loaded {
+            manifests,
+            namespace,
+        })
+    }
+
     /// A client for it. As kubectl does, a pod takes its own cluster if there is no kubeconfig.
     pub(super) async fn connect(&self) -> Result<Client, ClientError> {
         let kubeconfig = ClusterConfig::Kubeconfig {
@@ -89,30 +117,7 @@ impl Input {
                 namespace: default_namespace()?,
             });
         }
-        let client = match self.cluster.connect().await {
-            Ok(client) => client,
-            Err(error) if form == Form::Program && !self.cluster.is_given() => {
-                return Err(Failure::because(format!(
-                    "{NO_INPUT}\n(no cluster by default: {error})"
-                )));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        // A kubeconfig may say anything.
-        let namespace = Name::parse(client.default_namespace());
-        let namespace = namespace.or_else(|_| default_namespace())?;
-        let (snapshot, problems) = source::list(&client).await?;
-        for problem in problems {
-            remark(&format!("warning: {problem}"));
-        }
-        let manifests = Manifests {
-            snapshot,
-            ..Manifests::default()
-        };
-        Ok(Loaded {
-            manifests,
-            namespace,
-        })
+        self.cluster.load(form, NO_INPUT).await
     }
 }
 

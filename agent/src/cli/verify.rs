@@ -7,14 +7,17 @@ use policy_compiler::compile::{PodPlaces, Protection, compile_protected};
 use policy_compiler::model::{Name, NodeScope};
 use policy_compiler::ruleset::{Ruleset, TABLE};
 
+use super::connections::ConnectionArguments;
 use super::flow_log::{LogArguments, only_log_settings};
 use super::form::Form;
 use super::input::Input;
 use super::pod_start::Places;
+use super::source_guard::SourceGuardArguments;
 use super::{Failure, remark};
 use crate::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane, NetlinkError};
 use crate::manifests::printable;
 use crate::pod_start::{self, Mode};
+use crate::port_guard;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -55,6 +58,12 @@ pub(super) struct Verify {
 
     #[command(flatten)]
     places: Places,
+
+    #[command(flatten)]
+    connections: ConnectionArguments,
+
+    #[command(flatten)]
+    source_guard: SourceGuardArguments,
 }
 
 impl Verify {
@@ -76,7 +85,13 @@ impl Verify {
             let ruleset = compile_protected(&manifests.snapshot, &scope, log.as_ref(), &protection);
             Arc::new(ruleset)
         });
-        verify(&mut dataplane, wanted).await
+        let said = verify(&mut dataplane, wanted).await;
+        if !self.source_guard.is_on() {
+            return said;
+        }
+        let differences = port_guard::verify(&manifests.snapshot, &scope, log)
+            .map_err(|error| unreadable(error.into()))?;
+        with_ports(said, &differences)
     }
 
     /// Where pods are, if the table is to close that, or may.
@@ -89,26 +104,35 @@ impl Verify {
         pod_start::places_of(&client, self.node.as_ref()?).await
     }
 
-    /// What the agent may have been told to do beside judging by policies, the likeliest first.
+    /// What the agent was told to do beside judging by policies. Whether a gate was ever there cannot be known.
     fn protections(&self, places: Option<PodPlaces>) -> Vec<Protection> {
         let closed = match (self.pod_start, places) {
             (Mode::Auto, Some(places)) => vec![Some(places), None],
             (Mode::Closed, places) => vec![places],
             (_, _) => vec![None],
         };
-        let mut protections = Vec::new();
-        for closed in closed {
-            for (revocable, source_guard) in
-                [(true, true), (true, false), (false, true), (false, false)]
-            {
-                protections.push(Protection {
-                    closed: closed.clone(),
-                    revocable,
-                    source_guard,
-                });
-            }
-        }
-        protections
+        let protections = closed.into_iter().map(|closed| Protection {
+            closed,
+            revocable: self.connections.are_revoked(),
+            source_guard: self.source_guard.is_on(),
+        });
+        protections.collect()
+    }
+}
+
+/// What is said of the table, and of the one that guards bridges' ports.
+fn with_ports(said: Result<String, Failure>, differences: &[String]) -> Result<String, Failure> {
+    if differences.is_empty() {
+        return said;
+    }
+    let lines: String = differences
+        .iter()
+        .map(|line| printable(line) + "\n")
+        .collect();
+    match said {
+        Ok(said) => Err(Failure::Found(said + &lines)),
+        Err(Failure::Found(said)) => Err(Failure::Found(said + &lines)),
+        other => other,
     }
 }
 

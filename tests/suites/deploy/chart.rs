@@ -52,13 +52,15 @@ fn versions_are_one() {
 
 #[test]
 fn wrong_values_are_refused_by_name() {
-    let rows: [(&[&str], &str); 15] = [
+    let rows: [(&[&str], &str); 17] = [
+        (&["existingConnections=close"], "/existingConnections"),
         (&["agent.logFormat=xml"], "/agent/logFormat"),
         (&["agent.loglevel=debug"], "loglevel"),
         (&["image.pullPolicy=Sometimes"], "/image/pullPolicy"),
         (&["metrics.port=70000"], "/metrics/port"),
         (&["cleanup=yes"], "/cleanup"),
         (&["podStart=ajar"], "/podStart"),
+        (&["sourceGuard=maybe"], "/sourceGuard"),
         (&["podCIDRs={10.0.0.0}"], "/podCIDRs/0"),
         (&["podInterfaces={*}"], "/podInterfaces/0"),
         (&["podInterfaces={a*b}"], "/podInterfaces/0"),
