@@ -93,7 +93,7 @@ impl Doctor {
     pub(super) async fn run(self) -> Result<String, Failure> {
         let mut findings = examine(self.enable_bridge_netfilter).await;
         let pod_start = self.pod_start.questions();
-        findings.extend(pod_start.look());
+        findings.push(pod_start.look());
         if !self.cluster.no_cluster {
             findings.extend(self.cluster.examine(pod_start).await);
         }

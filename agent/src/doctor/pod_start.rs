@@ -27,7 +27,7 @@ pub struct PodStartQuestions {
 
 impl PodStartQuestions {
     /// What can be seen on the node. The socket is only looked at: a runtime makes pods wait for whoever connects.
-    pub fn look(&self) -> Option<Finding> {
+    pub fn look(&self) -> Finding {
         let seen = self.socket.as_deref().map(|path| {
             let metadata = fs::metadata(path);
             metadata.map(|metadata| metadata.file_type().is_socket())
@@ -35,12 +35,12 @@ impl PodStartQuestions {
         self.judge(seen)
     }
 
-    fn judge(&self, seen: Option<io::Result<bool>>) -> Option<Finding> {
+    fn judge(&self, seen: Option<io::Result<bool>>) -> Finding {
         let consequence = match self.mode {
             Mode::Open => {
                 let found =
                     "pods that start are open until their rules are written, as --pod-start says";
-                return Some(Finding::ok(CHECK, found));
+                return Finding::ok(CHECK, found);
             }
             Mode::Closed => {
                 "pods are closed until their rules are written, and do not wait for them"
@@ -53,13 +53,13 @@ impl PodStartQuestions {
                 let found = format!(
                     "the container runtime has an NRI socket, {path}: pods wait for their rules"
                 );
-                return Some(Finding::ok(CHECK, found));
+                return Finding::ok(CHECK, found);
             }
             None if self.mode == Mode::Closed => {
-                return Some(Finding::ok(
+                return Finding::ok(
                     CHECK,
                     format!("{consequence}: the container runtime is not asked"),
-                ));
+                );
             }
             None => "the container runtime is not asked to wait".to_owned(),
             Some(Ok(false)) => format!("{path} is no socket"),
@@ -70,7 +70,7 @@ impl PodStartQuestions {
         };
         let advice = "enable NRI in the container runtime (containerd from 2.1 on has it, CRI-O by enable_nri) and, in a pod, mount the \
             socket's folder; or give --pod-start closed";
-        Some(Finding::warning(CHECK, format!("{consequence}: {what}"), advice).about("gate"))
+        Finding::warning(CHECK, format!("{consequence}: {what}"), advice).about("gate")
     }
 
     /// Whether the Node object has to say where pods are.
@@ -146,7 +146,7 @@ mod tests {
             ),
         ] {
             let socket = seen.is_some().then_some("/x.sock");
-            let finding = questions(mode, socket).judge(seen).expect("told");
+            let finding = questions(mode, socket).judge(seen);
             assert_eq!(finding.level, level, "{finding}");
             assert!(finding.found.contains(words), "{finding}");
         }
@@ -157,14 +157,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("nri.sock");
         let path = path.to_str().expect("plain");
-        let level = || {
-            questions(Mode::Auto, Some(path))
-                .look()
-                .map(|finding| finding.level)
-        };
-        assert_eq!(level(), Some(Level::Warning));
+        let level = || questions(Mode::Auto, Some(path)).look().level;
+        assert_eq!(level(), Level::Warning);
         let socket = std::os::unix::net::UnixListener::bind(path).expect("a socket");
-        assert_eq!(level(), Some(Level::Ok));
+        assert_eq!(level(), Level::Ok);
         drop(socket);
     }
 

@@ -25,11 +25,11 @@ async fn nothing_is_written_before_it_is_known_where_pods_are() {
 #[tokio::test(start_paused = true)]
 async fn it_opens_without_a_runtime_and_stays_closed_when_that_is_lost() {
     run(async {
-        let lost = |why: &str| GateEvent::Lost {
+        let gone = |why: &str| GateEvent::Lost {
             why: why.to_owned(),
         };
         let starts = Starts::new(Mode::Auto);
-        starts.tell(lost("no such file"));
+        starts.tell(gone("no such file"));
         starts.say_where(known());
         starts.bench.add_all();
         pass(60).await;
@@ -50,7 +50,7 @@ async fn it_opens_without_a_runtime_and_stays_closed_when_that_is_lost() {
         let mut answer = starts.start("db", "10.244.1.3");
         pass(60).await;
         assert_eq!(seen(&mut answer), Seen::Started);
-        starts.tell(lost("connection reset"));
+        starts.tell(gone("connection reset"));
         pass(60).await;
         let last = starts.last();
         assert!(

@@ -62,8 +62,9 @@ struct Truth {
 #[derive(Clone, Default)]
 struct PodTruth {
     uid: u32,
-    /// What the API server shows, if there is an object.
-    shown: Option<Option<u8>>,
+    /// Whether there is an object, and the address that it shows.
+    is_shown: bool,
+    shown: Option<u8>,
     /// Of the uid: id and address.
     sandbox: Option<(u32, u8)>,
     /// Addresses that the uid's sandboxes had, and the last of them that ended.
@@ -98,7 +99,7 @@ impl Truth {
     /// Returns what follows of it.
     fn happens(&mut self, happens: Happens, overlay: &mut Overlay) -> Vec<Event> {
         let shown = |truth: &PodTruth, pod: usize| {
-            let address = truth.shown.expect("there is an object");
+            let address = truth.shown;
             Event::Pod(super::pod(
                 &format!("p{pod}"),
                 &truth.uid.to_string(),
@@ -109,11 +110,12 @@ impl Truth {
             Happens::Shown { pod, old_address } => {
                 let it = &mut self.pods[pod];
                 let now = it.sandbox.map(|(_, address)| address);
-                it.shown = Some(if old_address {
+                it.is_shown = true;
+                it.shown = if old_address {
                     it.had.last().copied()
                 } else {
                     now
-                });
+                };
                 vec![overlay.api(shown(it, pod))]
             }
             Happens::Recreated { pod } => {
@@ -122,14 +124,14 @@ impl Truth {
                 let it = &mut self.pods[pod];
                 *it = PodTruth {
                     uid,
-                    shown: Some(None),
+                    is_shown: true,
                     ..PodTruth::default()
                 };
                 events.push(overlay.api(shown(it, pod)));
                 events
             }
             Happens::Deleted { pod } => {
-                self.pods[pod].shown = None;
+                self.pods[pod].is_shown = false;
                 vec![overlay.api(Event::PodDeleted(key(&format!("p{pod}"))))]
             }
             Happens::Started { pod, shortest } => {
@@ -188,16 +190,15 @@ impl Truth {
 
     fn address(&self, pod: usize) -> Option<u8> {
         let it = &self.pods[pod];
-        let shown = it.shown?;
-        if !self.connected {
-            return shown;
+        if !it.is_shown || !self.connected {
+            return it.shown.filter(|_| it.is_shown);
         }
         if it.is_told {
             return it.sandbox.map(|(_, address)| address);
         }
         let others = self.pods.iter().filter_map(|pod| pod.sandbox);
         let taken: Vec<u8> = others.map(|(_, address)| address).collect();
-        shown.filter(|address| !taken.contains(address))
+        it.shown.filter(|address| !taken.contains(address))
     }
 }
 
@@ -213,7 +214,7 @@ proptest! {
             for pod in 0..truth.pods.len() {
                 let name = format!("p{pod}");
                 prop_assert_eq!(taker.of(&name), truth.address(pod), "{} after {:?}", name, happens);
-                prop_assert_eq!(taker.0.contains_key(&key(&name)), truth.pods[pod].shown.is_some());
+                prop_assert_eq!(taker.0.contains_key(&key(&name)), truth.pods[pod].is_shown);
                 // However late the API server is: of the pods that the runtime spoke of, none keeps what it gave up.
                 let it = &truth.pods[pod];
                 if truth.connected && it.is_told && it.sandbox.is_none() {
