@@ -6,6 +6,7 @@
 //! ```
 
 pub mod cli;
+pub mod conntrack;
 pub mod dataplane;
 pub mod doctor;
 #[cfg(test)]
@@ -16,5 +17,9 @@ pub mod http;
 pub mod manifests;
 mod netlink;
 pub mod node_lock;
+pub mod nri;
+pub mod pod_start;
+pub mod port_guard;
+pub mod revoke;
 pub mod source;
 pub mod telemetry;

@@ -8,11 +8,15 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use futures::stream::{BoxStream, StreamExt, pending};
 use kube::Client;
+use policy_compiler::compile::Protection;
 use policy_compiler::model::{Name, NodeScope};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
+use super::connections::ConnectionArguments;
 use super::flow_log::FlowLogArguments;
+use super::pod_start::PodStartArguments;
+use super::source_guard::SourceGuardArguments;
 use super::{Failure, chosen, duration, listen, log, stop_signal};
 use crate::dataplane::{Disturbance, NetlinkDataplane, NftProcess, NodeDataplane};
 use crate::doctor::Attending;
@@ -36,6 +40,10 @@ Objects come from --manifests if given, else from the cluster of --kubeconfig
 or --context, else from the cluster this runs in as a pod, else from the one of
 $KUBECONFIG. The agent lists and watches pods, namespaces and networkpolicies in
 all namespaces. It must be root or have CAP_NET_ADMIN on the node's network.
+
+Pods are closed until their rules are written (--pod-start) where it is known
+which addresses or interfaces are theirs. The container runtime is asked to
+start their containers only then (--nri-socket).
 
 A node has one agent: another waits 10 s for it to end, then says which process
 it is, and ends. Nothing is written before everything is known. When the agent stops, or cannot
@@ -102,7 +110,16 @@ pub(super) struct Agent {
     log_level: String,
 
     #[command(flatten)]
+    source_guard: SourceGuardArguments,
+
+    #[command(flatten)]
     flow_log: FlowLogArguments,
+
+    #[command(flatten)]
+    pod_start: PodStartArguments,
+
+    #[command(flatten)]
+    connections: ConnectionArguments,
 }
 
 /// How rules get into the kernel.
@@ -136,6 +153,7 @@ impl Agent {
 
     async fn enforce(self) -> Result<(), Failure> {
         let node = self.node()?;
+        self.pod_start.check(self.manifests.is_none())?;
         survive_hang_up()?;
         let mut stop = pin!(stop_signal()?);
         let started = tokio::select! {
@@ -184,7 +202,10 @@ impl Agent {
         };
         let (disturbances, inspection) = watch(&dataplane);
         let source = self.source(client.as_ref(), &telemetry);
+        let port_guard = self.source_guard.start(flow_log.drop_log(), &telemetry);
+        let pod_start = self.pod_start.start(node, client.as_ref(), &telemetry);
         let enforcement = Enforcement {
+            revocation: self.connections.start(node, &telemetry),
             scope: NodeScope::Node(node.clone()),
             timing: Timing {
                 debounce: self.debounce,
@@ -193,6 +214,12 @@ impl Agent {
             inspection,
             telemetry,
             flow_log,
+            protection: Protection {
+                source_guard: self.source_guard.is_on(),
+                ..Protection::default()
+            },
+            port_guard,
+            pod_start,
         };
         Ok(Started {
             source,

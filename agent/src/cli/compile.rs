@@ -1,13 +1,14 @@
 //! `netpol compile`
 
 use clap::{Args, ValueEnum};
-use policy_compiler::compile::compile_with;
+use policy_compiler::compile::{Protection, compile_protected};
 use policy_compiler::model::{Name, NodeScope};
 use policy_compiler::ruleset::DropLog;
 
 use super::form::Form;
 use super::input::{Input, Loaded, find_pod};
 use super::pod_name::{Namespace, PodName};
+use super::pod_start::Places;
 use super::{Failure, remark, summary};
 
 const AFTER_HELP: &str = "\
@@ -22,6 +23,8 @@ Examples:
     netpol compile -f shop.yaml -o summary
   A chart, before it is installed:
     helm template . | netpol compile -f -
+  With what keeps new pods closed until their rules are there:
+    netpol compile -f shop.yaml --pod-start closed --pod-cidr 10.244.0.0/16
   Let nft check the rules (as root; nothing is changed):
     netpol compile -f shop.yaml | nft -c -f -
 
@@ -49,6 +52,14 @@ pub(super) struct Compile {
     #[arg(long)]
     no_flow_log: bool,
 
+    /// With what keeps pods closed until their rules are written: an agent without the flag adds it once the container
+    /// runtime waits
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = PodStart::Open)]
+    pod_start: PodStart,
+
+    #[command(flatten)]
+    places: Places,
+
     /// What to print
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Output::Nft)]
     output: Output,
@@ -64,8 +75,32 @@ enum Output {
     Summary,
 }
 
+/// What a pod may do before its rules are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PodStart {
+    /// Nothing
+    Closed,
+    /// Everything
+    Open,
+}
+
 impl Compile {
+    /// What the table does beside judging by policies.
+    fn protection(&self) -> Result<Protection, Failure> {
+        let places = self.places.given();
+        if self.pod_start == PodStart::Closed && places.is_none() {
+            return Err(Failure::because(
+                "--pod-start closed: where are the node's pods? Give --pod-cidr NETWORK or --pod-interface PATTERN",
+            ));
+        }
+        Ok(Protection {
+            closed: places.filter(|_| self.pod_start == PodStart::Closed),
+            ..Protection::default()
+        })
+    }
+
     pub(super) async fn run(self, form: Form) -> Result<String, Failure> {
+        let protection = self.protection()?;
         let Loaded {
             manifests,
             namespace,
@@ -90,11 +125,11 @@ impl Compile {
             return Ok(summary::summary(&manifests, &scope, key.as_ref()));
         }
         let log = (!self.no_flow_log).then(DropLog::default);
-        let mut ruleset = compile_with(snapshot, &scope, log.as_ref());
+        let mut ruleset = compile_protected(snapshot, &scope, log.as_ref(), &protection);
         if let Some(pod) = pod {
             ruleset = ruleset.only_pod(pod);
         }
-        if ruleset.maps.values().all(|map| map.elements.is_empty()) {
+        if protection.closed.is_none() && ruleset.maps.values().all(|map| map.elements.is_empty()) {
             let why = match pod {
                 Some(pod) => format!("pod {} is not isolated", pod.key),
                 None if snapshot.pods.is_empty() => {

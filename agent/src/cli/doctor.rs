@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use policy_compiler::model::Name;
 
+use super::pod_start::PodStartArguments;
 use super::{Failure, chosen};
 use crate::doctor::{
-    ClusterQuestions, Finding, Level, count, examine, examine_cluster, json, text,
+    ClusterQuestions, Finding, Level, PodStartQuestions, count, examine, examine_cluster, json,
+    text,
 };
 use crate::source;
 
@@ -37,6 +39,9 @@ Needs root or CAP_NET_ADMIN, in the node's own network namespace.";
 pub(super) struct Doctor {
     #[command(flatten)]
     cluster: Questions,
+
+    #[command(flatten)]
+    pod_start: PodStartArguments,
 
     /// Show packets on bridges to netfilter, if pods hang on one and they are not: sets
     /// net.bridge.bridge-nf-call-iptables and -ip6tables to 1
@@ -87,8 +92,10 @@ enum Format {
 impl Doctor {
     pub(super) async fn run(self) -> Result<String, Failure> {
         let mut findings = examine(self.enable_bridge_netfilter).await;
+        let pod_start = self.pod_start.questions();
+        findings.extend(pod_start.look());
         if !self.cluster.no_cluster {
-            findings.extend(self.cluster.examine().await);
+            findings.extend(self.cluster.examine(pod_start).await);
         }
         let output = match self.output {
             Format::Text => text(&findings),
@@ -103,14 +110,16 @@ impl Doctor {
 }
 
 impl Questions {
-    async fn examine(&self) -> Vec<Finding> {
+    async fn examine(&self, pod_start: PodStartQuestions) -> Vec<Finding> {
         let chosen = chosen::cluster(self.kubeconfig.as_deref(), self.context.as_deref());
         let Some(config) = chosen else {
-            return vec![Finding::no_cluster()];
+            let places = pod_start.without_node();
+            return [Finding::no_cluster()].into_iter().chain(places).collect();
         };
         let questions = ClusterQuestions {
             node: self.node_name.clone(),
             writes_events: self.kubernetes_events,
+            pod_start,
         };
         match source::connect(&config).await {
             Ok(client) => examine_cluster(&client, &questions).await,

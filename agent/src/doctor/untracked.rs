@@ -83,7 +83,7 @@ pub(super) fn judge(untracking: &BTreeSet<String>, flow_tables: &BTreeSet<String
                  judged all the same",
                 list(flow_tables)
             ),
-            "nothing, unless policies are ever to end connections that exist",
+            "nothing: one that is to be cut is deleted, which takes it out of the flowtable",
         ));
     }
     findings

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use policy_compiler::compile::Protection;
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::NodeScope;
 use tokio::time::Instant;
@@ -14,17 +17,22 @@ use super::schedule::Schedule;
 use super::work::{Glance, Outcome, Write};
 use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
 use crate::flow_log::{FlowLog, Occurrence};
+use crate::pod_start::{PodStart, Programmed, Revision};
+use crate::port_guard::PortGuard;
+use crate::revoke::concerned::Concerned;
+use crate::revoke::{self, Revocation};
 use crate::source::Update;
 use crate::telemetry::{Counts, TableSize, Telemetry};
 
 /// The state of the loop, apart from what it waits for.
 pub(super) struct Enforcer {
-    scope: NodeScope,
-    compiler: Compiler,
-    schedule: Schedule,
+    pub(super) scope: NodeScope,
+    pub(super) compiler: Compiler,
+    pub(super) protection: Protection,
+    pub(super) schedule: Schedule,
     repairs: Repairs,
     telemetry: Telemetry,
-    progress: Progress,
+    pub(super) progress: Progress,
     /// What is in the kernel is not known: it is from another run, or a change to it was refused, or it has gone.
     replace: bool,
     /// The table is to be compared without need, or is being so.
@@ -35,13 +43,24 @@ pub(super) struct Enforcer {
     /// What the table holds once what was last taken from the compiler is written.
     size: TableSize,
     pub(super) flow_log: FlowLog,
+    pub(super) pod_start: PodStart,
+    pub(super) port_guard: PortGuard,
+    /// Pods whose rules are in the kernel, until they are bound to their ports too.
+    pub(super) binding: FuturesUnordered<BoxFuture<'static, Programmed>>,
+    /// What the compiler has taken in, what of it is being committed, and what the kernel has.
+    pub(super) taken: Revision,
+    committing: Revision,
+    pub(super) in_kernel: Option<Revision>,
+    pub(super) revocation: Revocation,
 }
 
 /// How far the start has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     /// The source has more to say.
     Listing,
+    /// It has said everything, but it is not known yet where pods are that must stay closed.
+    Settling,
     /// Everything is known, and that there are pods, but on other nodes only.
     NoPodHere,
     /// Rules may be written.
@@ -51,20 +70,34 @@ enum Progress {
 /// What is waited for where no pod runs on the node.
 const POD_HERE: &str = "a pod of this node";
 
+/// What is waited for while the Node object has not been seen.
+const PLACES: &str = "the node's pod ranges";
+
 impl Enforcer {
     pub(super) fn new(enforcement: Enforcement) -> Self {
         let Enforcement {
             scope,
             timing,
             inspection: _,
+            protection,
             telemetry,
             flow_log,
+            pod_start,
+            port_guard,
+            revocation,
         } = enforcement;
-        let compiler = Compiler::new(scope.clone()).with_drop_log(flow_log.drop_log());
+        let protection = Protection {
+            revocable: revocation.is_on(),
+            ..protection
+        };
+        let compiler = Compiler::new(scope.clone())
+            .with_drop_log(flow_log.drop_log())
+            .with_protection(protection.clone());
         let schedule = Schedule::new(timing);
         Self {
             scope,
             compiler,
+            protection,
             schedule,
             repairs: Repairs::default(),
             telemetry,
@@ -75,12 +108,25 @@ impl Enforcer {
             since: None,
             size: TableSize::default(),
             flow_log,
+            pod_start,
+            port_guard,
+            binding: FuturesUnordered::new(),
+            taken: 0,
+            committing: 0,
+            in_kernel: None,
+            revocation,
         }
     }
 
     /// Takes what the flow log has to do.
     pub(super) fn log(&mut self, occurrence: Occurrence) {
         self.flow_log.take(occurrence, &self.compiler);
+    }
+
+    /// Looks for connections that are allowed no longer, or goes on with it.
+    pub(super) fn revoke(&mut self, occurrence: revoke::Occurrence) {
+        self.revocation
+            .take(occurrence, &self.compiler, &mut self.flow_log);
     }
 
     /// Ends the flow log.
@@ -91,28 +137,46 @@ impl Enforcer {
     pub(super) fn take(&mut self, update: Update) {
         match update {
             Update::Change(event) => {
-                let pod_here = matches!(&event, Event::Pod(pod) if self.scope.is_local(pod));
-                self.flow_log.before(&event, &self.compiler);
-                self.compiler.apply(event);
-                if self.progress == Progress::NoPodHere
-                    && (pod_here || self.compiler.snapshot().pods.is_empty())
-                {
-                    self.telemetry.has_arrived(POD_HERE);
-                    self.begin();
-                }
+                let event = self.pod_start.api(event);
+                self.apply(event);
             }
-            Update::Synced => match self.other_node() {
-                Some(other) => self.await_pod(&other),
-                None => self.begin(),
-            },
+            Update::Synced if self.pod_start.is_settled() => self.all_is_known(),
+            Update::Synced => {
+                self.progress = Progress::Settling;
+                self.telemetry.waiting_for(PLACES, None);
+            }
         }
-        if self.progress == Progress::Writing {
-            self.schedule.changed(Instant::now());
+        self.applied();
+    }
+
+    /// Hands an event to the compiler.
+    pub(super) fn apply(&mut self, event: Event) {
+        let pod_here = matches!(&event, Event::Pod(pod) if self.scope.is_local(pod));
+        self.flow_log.before(&event, &self.compiler);
+        self.revocation.before(&event, &self.compiler);
+        self.port_guard.take(&event, &self.scope);
+        self.compiler.apply(event);
+        if self.progress == Progress::NoPodHere
+            && (pod_here || self.compiler.snapshot().pods.is_empty())
+        {
+            self.telemetry.has_arrived(POD_HERE);
+            self.begin();
+        }
+    }
+
+    /// Whatever there was to say at the start has been said.
+    pub(super) fn all_is_known(&mut self) {
+        self.telemetry.has_arrived(PLACES);
+        self.tell_strangers();
+        match self.other_node() {
+            Some(other) => self.await_pod(&other),
+            None => self.begin(),
         }
     }
 
     fn begin(&mut self) {
         self.progress = Progress::Writing;
+        self.port_guard.complete();
         info!("everything is known; writing the rules");
     }
 
@@ -160,23 +224,32 @@ impl Enforcer {
         let counts = self.counts();
         self.telemetry.set_counts(counts);
         self.flow_log.committing();
+        self.committing = self.taken;
         if self.replace {
             self.must_compare = false;
             let whole = self.compiler.take_whole();
             self.size = size(&whole, whole.counters().len());
+            self.revocation.committing(Concerned::everybody);
             return Some(Write::Whole(Arc::new(whole)));
         }
         let change = self.compiler.take_transaction();
         if change.is_empty() {
             self.since = None;
+            self.in_kernel = Some(self.committing);
+            self.answer();
+            // Pods without rules come and go too.
+            self.revocation.committing(Concerned::default);
             // Only what is not to be changed is compared as it was before.
             self.is_comparing = std::mem::take(&mut self.must_compare);
             if self.is_comparing {
                 return Some(Write::Compare(Arc::new(self.compiler.take_whole())));
             }
             self.flow_log.committed(false);
+            self.revocation.committed();
             return None;
         }
+        let after = self.compiler.ruleset();
+        self.revocation.committing(|| Concerned::of(&change, after));
         let counters = counters(&change, self.size.counters);
         self.size = size(self.compiler.ruleset(), counters);
         Some(Write::Change(change))
@@ -187,6 +260,7 @@ impl Enforcer {
         match result {
             Ok(written) if was_compared && written.part.is_none() => {
                 self.flow_log.committed(false);
+                self.revocation.committed();
                 debug!(?took, "the table is as it should be");
             }
             Ok(written) => {
@@ -197,8 +271,12 @@ impl Enforcer {
                         "table inet netpol was not as it should be, and nobody told; it was put right"
                     );
                     self.telemetry.repaired(part);
+                    // What began meanwhile was not judged, or by other rules.
+                    self.revocation.committing(Concerned::everybody);
                 }
+                self.revocation.committed();
                 self.schedule.succeeded();
+                self.in_kernel = Some(self.committing);
                 if let Some(since) = self.since.take() {
                     self.telemetry.programmed(since.elapsed());
                 }
@@ -223,6 +301,7 @@ impl Enforcer {
                 } else {
                     debug!(?took, "the rules are up to date");
                 }
+                self.answer();
             }
             Err(error) => {
                 // A change may fail because the table is not what it is thought to be: writing it whole mends that.
@@ -279,6 +358,7 @@ impl Enforcer {
             }
             Err(error) if std::mem::take(&mut self.is_comparing) => {
                 self.flow_log.committed(false);
+                self.revocation.committed();
                 warn!(%error, "cannot tell whether table inet netpol is as it should be; it stays as it is");
             }
             Err(error) => {

@@ -1,6 +1,7 @@
 //! How the table is made what it should be, whatever it is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use policy_compiler::ruleset::{Operation, Ruleset, Transaction};
 use tokio::time::Instant;
@@ -12,6 +13,9 @@ use crate::telemetry::Telemetry;
 
 /// How often a table is read that another program changes each time before it is mended. Then it is replaced.
 const READINGS: u32 = 5;
+
+/// How long that is tried. A policy's changes wait meanwhile, which is worse than counters that begin anew.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a table was made what it should be.
 #[derive(Debug, Default)]
@@ -86,6 +90,7 @@ pub(super) async fn settle<D: Dataplane>(
     telemetry: &Telemetry,
 ) -> Result<Written, DataplaneError> {
     let mut readings = 1;
+    let begun = Instant::now();
     loop {
         let (repair, differences) = match found {
             Found::Same => return Ok(Written::default()),
@@ -111,7 +116,9 @@ pub(super) async fn settle<D: Dataplane>(
                 });
             }
             Err(error) if is_new => return Err(error),
-            Err(error) if error.is_overtaken() && readings < READINGS => {
+            Err(error)
+                if error.is_overtaken() && readings < READINGS && begun.elapsed() < PATIENCE =>
+            {
                 debug!(%error, "the table must be read again");
             }
             Err(error) => {

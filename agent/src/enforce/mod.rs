@@ -15,6 +15,7 @@ mod enforcer;
 mod mend;
 mod repairs;
 mod schedule;
+mod starts;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -24,11 +25,15 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::stream::{Stream, StreamExt, pending};
+use policy_compiler::compile::Protection;
 use policy_compiler::model::NodeScope;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::dataplane::{Dataplane, Disturbance};
 use crate::flow_log::FlowLog;
+use crate::pod_start::PodStart;
+use crate::port_guard::PortGuard;
+use crate::revoke::Revocation;
 use crate::source::Update;
 use crate::telemetry::Telemetry;
 use enforcer::Enforcer;
@@ -59,10 +64,18 @@ pub struct Enforcement {
     pub timing: Timing,
     /// How often the kernel is asked for the table, whatever is said of it.
     pub inspection: Duration,
+    /// What the table does beside judging by policies; what is closed is added as `pod_start` says.
+    pub protection: Protection,
     /// Metrics and health.
     pub telemetry: Telemetry,
     /// Where drops are told.
     pub flow_log: FlowLog,
+    /// What binds pods of bridges to their ports.
+    pub port_guard: PortGuard,
+    /// What pods may do before their rules are there.
+    pub pod_start: PodStart,
+    /// What becomes of connections that are allowed no longer.
+    pub revocation: Revocation,
 }
 
 /// Enforces what `source` says until `stop` completes, and returns what that says. What others do to the rules is told by
@@ -94,7 +107,10 @@ pub async fn enforce<D: Dataplane + 'static, S>(
                 enforcer.close().await;
                 return Ok(stopped);
             }
-            _ = heartbeat.tick() => telemetry.beat(),
+            _ = heartbeat.tick() => {
+                telemetry.beat();
+                enforcer.pod_start.expire();
+            }
             (dataplane, work) = state.done() => {
                 state = State::Idle(dataplane);
                 match work {
@@ -115,6 +131,9 @@ pub async fn enforce<D: Dataplane + 'static, S>(
                 }
             }
             _ = inspection.tick(), if idle && enforcer.has_written() => state = state.inspect(&mut enforcer),
+            occurrence = enforcer.pod_start.next() => enforcer.pod_start(occurrence),
+            Some(programmed) = enforcer.binding.next() => enforcer.pod_start.go(programmed),
+            occurrence = enforcer.revocation.next() => enforcer.revoke(occurrence),
             occurrence = enforcer.flow_log.next() => enforcer.log(occurrence),
             update = source.next() => match update {
                 Some(update) => enforcer.take(update),

@@ -117,6 +117,13 @@ pub enum Reason {
     ForgedSource,
     /// It belongs to a connection that was cut, because no policy allows it any more.
     Cut,
+    /// A connection that was allowed when it began was cut, because no policy allows it any more.
+    Revoked {
+        /// The policies that isolate the pod.
+        isolating: Vec<ObjectKey>,
+        /// What had changed: `NetworkPolicy shop/db changed`.
+        causes: Vec<String>,
+    },
     /// Policies, labels or addresses changed at about that time: what is known now does not forbid the flow, the rules
     /// then did.
     Changed,
@@ -169,4 +176,6 @@ pub enum LostAt {
     Output,
     /// The kernel did not hand them on: so many packets of their pod were dropped before them.
     RateLimit,
+    /// They are not packets but connections: so many were cut at once that no more of them are told singly.
+    CutLimit,
 }

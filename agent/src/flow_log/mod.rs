@@ -19,6 +19,7 @@ pub mod packet;
 pub mod pod_events;
 pub mod reading;
 mod recorder;
+pub mod revoked;
 pub mod sighting;
 pub mod words;
 
@@ -28,3 +29,4 @@ pub const MEMORY: usize = kernel::reader::MEMORY + output::MEMORY;
 
 pub use format::Format;
 pub use recorder::{FlowLog, Occurrence, Settings};
+pub use revoked::Cut;

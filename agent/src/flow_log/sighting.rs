@@ -35,6 +35,8 @@ pub enum Extent {
         /// When the first of these was dropped.
         since: SystemTime,
     },
+    /// A connection that was cut; no packet of it has been dropped yet.
+    Connection,
     /// Packets of so many flows at one drop that they are not told apart any more; the packet is one of them.
     Others {
         /// How many, at least one.

@@ -129,7 +129,13 @@ async fn healthz(State(telemetry): State<Telemetry>) -> impl IntoResponse {
 
 async fn readyz(State(telemetry): State<Telemetry>) -> impl IntoResponse {
     match telemetry.readiness() {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Ok(()) => {
+            let remark = telemetry.remark().map(|remark| format!("{remark}\n"));
+            (
+                StatusCode::OK,
+                "ok\n".to_owned() + &remark.unwrap_or_default(),
+            )
+        }
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }

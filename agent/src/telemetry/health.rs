@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::pod_start::Standing;
+
 /// Longer than any work between two rounds of the event loop.
 const ALIVE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -26,6 +28,7 @@ struct State {
     lost: bool,
     /// Why policies cannot be enforced on this node.
     node: Option<String>,
+    pod_start: Standing,
 }
 
 /// Why the agent is not ready, in plain words.
@@ -70,6 +73,14 @@ impl Health {
         self.state().node = trouble;
     }
 
+    pub(super) fn set_pod_start(&self, standing: Standing) {
+        self.state().pod_start = standing;
+    }
+
+    pub(super) fn remark(&self) -> Option<String> {
+        self.state().pod_start.remark.clone()
+    }
+
     pub(super) fn beat(&self) {
         self.state().last_beat = Some(Instant::now());
     }
@@ -84,6 +95,12 @@ impl Health {
         let state = self.state();
         let rules = state.rules();
         match (&state.node, rules) {
+            (None, Ok(())) => match &state.pod_start.hindrance {
+                Some(hindrance) => Err(NotReady(format!(
+                    "the rules are written, but pods that start are open until theirs are: {hindrance}"
+                ))),
+                None => Ok(()),
+            },
             (None, rules) => rules,
             (Some(trouble), Ok(())) => Err(NotReady(format!(
                 "the rules are written, but this node does not enforce them: {trouble}"
@@ -192,6 +209,24 @@ mod tests {
         );
         health.examined(None);
         assert_eq!(reason(&health), "ready");
+    }
+
+    #[test]
+    fn what_was_asked_for_and_cannot_be_keeps_from_being_ready() {
+        let health = Health::default();
+        health.committed();
+        let standing = |hindrance: Option<&str>, remark: Option<&str>| Standing {
+            hindrance: hindrance.map(str::to_owned),
+            remark: remark.map(str::to_owned),
+            ..Standing::default()
+        };
+        health.set_pod_start(standing(None, Some("no socket")));
+        assert_eq!(reason(&health), "ready");
+        assert_eq!(health.remark().as_deref(), Some("no socket"));
+        health.set_pod_start(standing(Some("no ranges"), None));
+        assert!(reason(&health).ends_with("until theirs are: no ranges"));
+        health.set_pod_start(Standing::default());
+        assert_eq!((reason(&health).as_str(), health.remark()), ("ready", None));
     }
 
     #[tokio::test(start_paused = true)]

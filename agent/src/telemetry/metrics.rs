@@ -12,9 +12,12 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Counts;
+use super::connections::Connections;
 use super::drops::Drops;
 use super::gauge::gauge;
 use super::node::Node;
+use super::pod_start::PodStarts;
+use super::ports::Ports;
 use super::table::Table;
 use crate::dataplane::Part;
 use policy_compiler::decode::Kind;
@@ -45,8 +48,11 @@ pub(super) struct Metrics {
     source_failures: Family<Labels, Counter>,
     faulty_manifests: Gauge,
     pub(super) node: Node,
+    pub(super) ports: Ports,
+    pub(super) pod_starts: PodStarts,
     pub(super) table: Table,
     pub(super) drops: Drops,
+    pub(super) connections: Connections,
 }
 
 impl Default for Metrics {
@@ -64,8 +70,11 @@ impl Default for Metrics {
             source_failures: Family::default(),
             faulty_manifests: Gauge::default(),
             node: Node::default(),
+            ports: Ports::default(),
+            pod_starts: PodStarts::default(),
             table: Table::default(),
             drops: Drops::default(),
+            connections: Connections::default(),
         };
         metrics.register()
     }
@@ -130,8 +139,11 @@ impl Metrics {
             self.source_failures.clone(),
         );
         self.node.register(registry);
+        self.ports.register(registry);
+        self.pod_starts.register(registry);
         self.table.register(registry);
         self.drops.register(registry);
+        self.connections.register(registry);
         // A rate over a counter needs the zero before the first failure.
         for result in ["ok", "failed"] {
             drop(self.commits.get_or_create(&result_label(result)));

@@ -1,10 +1,13 @@
 //! What the agent tells about itself: metrics, whether it is ready, whether it is alive.
 
+mod connections;
 mod drops;
 mod gauge;
 mod health;
 mod metrics;
 mod node;
+mod pod_start;
+mod ports;
 #[cfg(test)]
 mod reference;
 mod table;
@@ -16,9 +19,12 @@ pub use drops::{Outcome, Queues};
 use health::Health;
 pub use health::NotReady;
 use metrics::Metrics;
+pub use pod_start::Standing;
 pub use table::{Elements, TableSize};
 
 use crate::dataplane::Part;
+use crate::port_guard::Guarded;
+use crate::revoke::Tally;
 use policy_compiler::decode::Kind;
 use policy_compiler::model::Direction;
 
@@ -159,9 +165,45 @@ impl Telemetry {
         self.shared.metrics.drops.mismatch();
     }
 
+    /// Connections were looked at, and this came of it.
+    pub fn revoked(&self, tally: Tally, took: Duration) {
+        self.shared.metrics.connections.looked(tally, took);
+    }
+
+    /// They could not be looked at, or not all of them.
+    pub fn revocation_failed(&self) {
+        self.shared.metrics.connections.failed();
+    }
+
     /// Whether dropped packets are received from the kernel.
     pub fn set_flow_log_up(&self, is_up: bool) {
         self.shared.metrics.drops.set_up(is_up);
+    }
+
+    /// How far pods are bound to ports of bridges.
+    pub fn guarded(&self, guarded: Guarded) {
+        self.shared.metrics.ports.set(guarded);
+    }
+
+    /// Packets that were dropped at ports of bridges since this was told last, by kind.
+    pub fn forged(&self, packets: [(&'static str, u64); 3]) {
+        self.shared.metrics.ports.dropped(packets);
+    }
+
+    /// How pods start from now on.
+    pub fn set_pod_start(&self, standing: Standing) {
+        self.shared.metrics.pod_starts.set(&standing);
+        self.shared.health.set_pod_start(standing);
+    }
+
+    /// The rules of a pod came into the kernel so long after its network was there.
+    pub fn pod_programmed(&self, took: Duration) {
+        self.shared.metrics.pod_starts.programmed(took);
+    }
+
+    /// A pod that the container runtime waited with has started, with its rules in the kernel or not.
+    pub fn pod_started(&self, in_time: bool) {
+        self.shared.metrics.pod_starts.started(in_time);
     }
 
     /// The event loop goes round.
@@ -177,6 +219,11 @@ impl Telemetry {
     /// `Ok` if the rules in the kernel are those that the objects ask for, and packets meet them.
     pub fn readiness(&self) -> Result<(), NotReady> {
         self.shared.health.readiness()
+    }
+
+    /// What people should know although the agent is ready.
+    pub fn remark(&self) -> Option<String> {
+        self.shared.health.remark()
     }
 
     /// The metrics in the `OpenMetrics` text format.

@@ -10,6 +10,7 @@ use super::Telemetry;
 use super::{Counts, Elements, Outcome, Queues, TableSize};
 use crate::dataplane::Part;
 use crate::documents::{cell, hold, read};
+use crate::revoke::Tally;
 
 /// A metric as it is scraped.
 #[derive(Debug, Default)]
@@ -107,7 +108,10 @@ fn busy() -> Telemetry {
     telemetry.set_lines(1, 1, 1);
     telemetry.set_queues(Queues::default());
     telemetry.mismatch();
+    telemetry.revoked(Tally::default(), Duration::ZERO);
+    telemetry.revocation_failed();
     telemetry.set_flow_log_up(true);
+    telemetry.pod_programmed(Duration::ZERO);
     telemetry
 }
 

@@ -28,3 +28,13 @@ runAsUser: 0
 seccompProfile:
   type: RuntimeDefault
 {{- end }}
+
+{{- /* Not empty if the container runtime is asked to let pods wait. */}}
+{{- define "netpol.gate" -}}
+{{- if and (ne .Values.podStart "open") (ne .Values.nri.socket "off") }}yes{{ end }}
+{{- end }}
+
+{{- /* Not empty if the Node object has to say where pods are. */}}
+{{- define "netpol.asksNode" -}}
+{{- if not (or (eq .Values.podStart "open") .Values.podCIDRs .Values.podInterfaces) }}yes{{ end }}
+{{- end }}

@@ -17,10 +17,13 @@ use futures::{SinkExt, StreamExt, stream};
 use netpol_agent::dataplane::NetlinkDataplane;
 use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
+use netpol_agent::pod_start::PodStart;
+use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::{Netns, privileged};
 use observed::{Commit, Observed};
+use policy_compiler::compile::Protection;
 use policy_compiler::decode::{self, Kind};
 use policy_compiler::index::Event;
 use policy_compiler::model::{Name, NodeScope, ObjectKey};
@@ -137,7 +140,11 @@ impl Agent {
             inspection: RARE_INSPECTION,
             timing: Timing::default(),
             telemetry: Telemetry::default(),
+            revocation: netpol_agent::revoke::Revocation::off(),
             flow_log: FlowLog::off(),
+            protection: Protection::default(),
+            port_guard: PortGuard::off(),
+            pod_start: PodStart::off(),
         };
         spawn_local(enforce(
             source,

@@ -52,11 +52,15 @@ mod sender;
 mod services;
 mod spec;
 mod topology;
+mod tracked;
 
 pub use agent::{AGENT_LISTEN, Agent, http_get, manifests};
 pub use binary::{netpol_binary, sources_newer_than};
 pub use cluster::{Host, Lab};
-pub use craft::{Ipv4Header, Ipv6Header, send_raw, tcp_syn, udp_request};
+pub use craft::{
+    Ipv4Header, Ipv6Header, arp_reply, frame, neighbour_advertisement, own_mac, send_frames,
+    send_raw, tcp_syn, udp_request,
+};
 pub use error::LabError;
 pub use netns::Netns;
 pub use nix::sys::signal::Signal;
@@ -66,6 +70,7 @@ pub use spec::{
     LabSpec, NODES, NodeSpec, OUTSIDE, Place, PodSpec, SERVICES, ServicePort, ServiceSpec,
 };
 pub use topology::Topology;
+pub use tracked::{Tracked, track};
 
 /// Whether tests that need network namespaces can run. Without root it panics, so that nobody takes a skipped test for a
 /// passed one, unless `NETPOL_SKIP_ROOT_TESTS=1` says that this is known; then it prints a line and says no.

@@ -52,12 +52,23 @@ fn versions_are_one() {
 
 #[test]
 fn wrong_values_are_refused_by_name() {
-    let rows: [(&[&str], &str); 9] = [
+    let rows: [(&[&str], &str); 17] = [
+        (&["existingConnections=close"], "/existingConnections"),
         (&["agent.logFormat=xml"], "/agent/logFormat"),
         (&["agent.loglevel=debug"], "loglevel"),
         (&["image.pullPolicy=Sometimes"], "/image/pullPolicy"),
         (&["metrics.port=70000"], "/metrics/port"),
         (&["cleanup=yes"], "/cleanup"),
+        (&["podStart=ajar"], "/podStart"),
+        (&["sourceGuard=maybe"], "/sourceGuard"),
+        (&["podCIDRs={10.0.0.0}"], "/podCIDRs/0"),
+        (&["podInterfaces={*}"], "/podInterfaces/0"),
+        (&["podInterfaces={a*b}"], "/podInterfaces/0"),
+        (&["nri.socket=nri.sock"], "/nri/socket"),
+        (
+            &["agent.extraArgs={--pod-start=open}"],
+            "/agent/extraArgs/0",
+        ),
         (&["agent.extraArgs={flow-log}"], "/agent/extraArgs/0"),
         (
             &["agent.extraArgs={--listen=0.0.0.0:1}"],
@@ -77,8 +88,14 @@ fn wrong_values_are_refused_by_name() {
 /// The agent is not told anything it does not understand: usage errors have exit code 2.
 #[test]
 fn the_agent_takes_its_arguments() {
-    let ways: [&[&str]; 4] = [
+    let ways: [&[&str]; 6] = [
         &[],
+        &[
+            "podStart=closed",
+            "podCIDRs={10.244.0.0/16,fd00:10:244::/48}",
+            "podInterfaces={cali*,veth0}",
+        ],
+        &["podStart=open", "nri.socket=off"],
         &[
             "agent.kubernetesEvents=true",
             "agent.logFormat=json",

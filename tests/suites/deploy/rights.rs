@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 use crate::{containers, objects, one, pod};
 
 /// Every way to install it that changes what runs.
-const WAYS: [&[&str]; 4] = [
+const WAYS: [&[&str]; 7] = [
     &[],
+    &["podStart=open"],
+    &["podStart=closed", "podCIDRs={10.0.0.0/8}"],
+    &["podInterfaces={cali*}", "nri.socket=off"],
     &["cleanup=true"],
     &["agent.kubernetesEvents=true"],
     &[
@@ -20,9 +23,16 @@ fn a_container_has_one_capability_and_nothing_else() {
     for way in WAYS {
         let pod = pod(way);
         assert_eq!(pod["hostNetwork"], true, "{way:?}");
-        for more in ["hostPID", "hostIPC", "volumes", "securityContext"] {
+        for more in ["hostPID", "hostIPC", "securityContext"] {
             assert_eq!(pod[more], Value::Null, "{way:?}: {more}");
         }
+        let has_gate = !["cleanup=true", "podStart=open", "nri.socket=off"]
+            .iter()
+            .any(|value| way.contains(value));
+        let if_gate = |wanted: Value| if has_gate { wanted } else { Value::Null };
+        let folder = json!({ "path": "/var/run/nri", "type": "DirectoryOrCreate" });
+        let volumes = if_gate(json!([{ "name": "nri", "hostPath": folder }]));
+        assert_eq!(pod["volumes"], volumes, "{way:?}");
         for container in containers(&pod) {
             let wanted = json!({
                 "allowPrivilegeEscalation": false,
@@ -33,7 +43,13 @@ fn a_container_has_one_capability_and_nothing_else() {
                 "seccompProfile": { "type": "RuntimeDefault" },
             });
             assert_eq!(container["securityContext"], wanted, "{way:?}");
-            for more in ["volumeMounts", "volumeDevices", "envFrom"] {
+            let mount = json!({ "name": "nri", "mountPath": "/var/run/nri", "readOnly": true });
+            assert_eq!(
+                container["volumeMounts"],
+                if_gate(json!([mount])),
+                "{way:?}"
+            );
+            for more in ["volumeDevices", "envFrom"] {
                 assert_eq!(container[more], Value::Null, "{way:?}: {more}");
             }
         }
@@ -41,7 +57,7 @@ fn a_container_has_one_capability_and_nothing_else() {
 }
 
 #[test]
-fn three_kinds_are_read_and_events_written_if_asked_for() {
+fn three_kinds_and_the_node_are_read_and_events_written_if_asked_for() {
     let read = ["get", "list", "watch"];
     let reading = json!([
         { "apiGroups": [""], "resources": ["pods", "namespaces"], "verbs": read },
@@ -49,6 +65,12 @@ fn three_kinds_are_read_and_events_written_if_asked_for() {
     ]);
     for way in WAYS {
         let mut wanted = reading.clone();
+        // Its own node is asked for only where nothing else says where pods are.
+        let is_told = |value: &&str| value.starts_with("pod") && *value != "podStart=closed";
+        if !way.iter().any(is_told) {
+            let node = json!({ "apiGroups": [""], "resources": ["nodes"], "verbs": ["get"] });
+            wanted.as_array_mut().expect("a list").push(node);
+        }
         if way.contains(&"agent.kubernetesEvents=true") {
             let events = json!({
                 "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"],

@@ -73,11 +73,14 @@ fn a_flood_is_accounted_for() {
         let (what, count) = match message {
             Message::Sighting(Sighting { extent, .. }) => match extent {
                 Extent::First => ("told", 1),
+                Extent::Connection => ("told", 0),
                 Extent::Repeats { count, .. } | Extent::Others { count, .. } => ("told", count),
             },
             Message::Lost { count, at } => match at {
                 LostAt::KernelBuffer => ("kernel", count),
-                LostAt::AgentQueue | LostAt::Output | LostAt::RateLimit => ("agent", count),
+                LostAt::AgentQueue | LostAt::Output | LostAt::RateLimit | LostAt::CutLimit => {
+                    ("agent", count)
+                }
             },
             Message::Reading { .. } => continue,
             Message::Up | Message::Down(_) => panic!("{message:?}"),

@@ -1,5 +1,6 @@
 //! The table in the real kernel: what is left of random worlds, the packets that pass, and what is counted.
 
+mod connections;
 mod counters;
 mod doctor;
 mod enforced;

@@ -8,9 +8,12 @@ use futures::channel::mpsc::unbounded;
 use netpol_agent::dataplane::NetlinkDataplane;
 use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
+use netpol_agent::pod_start::PodStart;
+use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::{Netns, privileged};
+use policy_compiler::compile::Protection;
 use policy_compiler::decode;
 use policy_compiler::index::Event;
 use policy_compiler::model::{Name, NodeScope};
@@ -181,7 +184,11 @@ fn flows_that_no_change_concerns() {
             max_delay: Duration::ZERO,
         },
         telemetry: telemetry.clone(),
+        revocation: netpol_agent::revoke::Revocation::off(),
         flow_log: FlowLog::off(),
+        protection: Protection::default(),
+        port_guard: PortGuard::off(),
+        pod_start: PodStart::off(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

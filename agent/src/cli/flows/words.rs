@@ -106,6 +106,10 @@ pub(super) fn reason(flow: &FlowRecord) -> Option<String> {
                 .to_owned()
         }
         "cut" => "the connection was cut: no policy allows it any more".to_owned(),
+        "revoked" => format!(
+            "the connection was cut by {}: no policy allows it any more",
+            own.causes.join(", ")
+        ),
         "changed" => {
             "policies, labels or addresses changed at about that time; now this is not forbidden"
                 .to_owned()

@@ -9,14 +9,14 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ListParams, PostParams};
 use kube::client::Body;
 use kube::{Client, Error};
 use policy_compiler::model::Name;
 use tokio::time::timeout;
 
-use super::Finding;
+use super::{Finding, PodStartQuestions};
 
 const CHECK: &str = "cluster";
 
@@ -33,6 +33,8 @@ pub struct ClusterQuestions {
     pub node: Option<Name>,
     /// Whether Events are to be written.
     pub writes_events: bool,
+    /// How pods are to start.
+    pub pod_start: PodStartQuestions,
 }
 
 /// A right that the agent needs.
@@ -84,6 +86,7 @@ pub async fn examine_cluster(client: &Client, questions: &ClusterQuestions) -> V
         }
     }
     findings.extend(judge::rights(&denied));
+    findings.extend(places(client, questions).await);
     if let Some(node) = &questions.node {
         match in_time(nodes(client, node)).await {
             Ok(found) => findings.push(judge::node(node, &found)),
@@ -97,6 +100,19 @@ pub async fn examine_cluster(client: &Client, questions: &ClusterQuestions) -> V
         }
     }
     findings
+}
+
+/// Where the node's pods are, by its object.
+async fn places(client: &Client, questions: &ClusterQuestions) -> Option<Finding> {
+    let (pod_start, Some(node)) = (&questions.pod_start, &questions.node) else {
+        return questions.pod_start.without_node();
+    };
+    if !pod_start.asks_the_node() {
+        return None;
+    }
+    let nodes: Api<Node> = Api::all(client.clone());
+    let object = in_time(nodes.get(node.as_str())).await;
+    Some(pod_start.of_node(node, object))
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, String> {

@@ -3,6 +3,7 @@
 mod comparing;
 mod faults;
 mod metrics;
+mod starts;
 mod the_kernels_table;
 
 use std::future::pending;
@@ -26,6 +27,10 @@ fn enforcement(scope: NodeScope, telemetry: &Telemetry) -> Enforcement {
         inspection: FREQUENT_INSPECTION,
         telemetry: telemetry.clone(),
         flow_log: FlowLog::off(),
+        protection: Protection::default(),
+        port_guard: PortGuard::off(),
+        pod_start: PodStart::off(),
+        revocation: Revocation::off(),
     }
 }
 
@@ -40,6 +45,11 @@ struct Bench {
 impl Bench {
     /// Starts the loop beside the test.
     fn start() -> Self {
+        Self::with(|_| PodStart::off())
+    }
+
+    /// The same, with pods that start like this.
+    fn with(pod_start: impl FnOnce(&Telemetry) -> PodStart) -> Self {
         let (updates, source) = mpsc::unbounded();
         let (disturbances, disturbed) = mpsc::unbounded();
         let (dataplane, telemetry) = (Memory::default(), Telemetry::default());
@@ -48,7 +58,10 @@ impl Bench {
             source,
             dataplane.clone(),
             disturbed,
-            enforcement(scope, &telemetry),
+            Enforcement {
+                pod_start: pod_start(&telemetry),
+                ..enforcement(scope, &telemetry)
+            },
             pending::<()>(),
         );
         spawn_local(work);

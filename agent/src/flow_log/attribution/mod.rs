@@ -17,8 +17,9 @@ use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::{Direction, Name, ObjectKey, Pod, Snapshot};
 use policy_compiler::ruleset::{DropOf, PodId};
 
-use super::event::{End, FlowEvent, Interface, PodEnd, Who};
-use super::sighting::Sighting;
+use super::event::{End, FlowEvent, Interface, PodEnd, Reason, Who};
+use super::revoked::{Cut, transport};
+use super::sighting::{Extent, Sighting};
 use lives::Lives;
 use nodes::NodeAddresses;
 use past::{Past, What};
@@ -184,6 +185,35 @@ impl Attribution {
             interface: towards_the_pod.map(interface),
             reason,
             hints,
+            suppressed: 0,
+        }
+    }
+
+    /// Tells of a connection that was cut just now.
+    pub fn revoked(&self, cut: &Cut<'_>, compiler: &Compiler, time: SystemTime) -> FlowEvent {
+        let opened = cut.connection.opened();
+        let direction = cut.direction();
+        let owners = |address| -> Vec<&Pod> {
+            let mut owners: Vec<&Pod> = compiler.owners(address).collect();
+            owners.sort_unstable_by_key(|pod| &pod.key);
+            owners
+        };
+        let [source, destination] = [opened.source, opened.destination].map(owners);
+        let keys: Vec<&ObjectKey> = source.iter().chain(&destination).map(|p| &p.key).collect();
+        FlowEvent {
+            time,
+            node: self.node.clone(),
+            direction,
+            extent: Extent::Connection,
+            source: self.end(Some(opened.source), &source),
+            destination: self.end(Some(opened.destination), &destination),
+            transport: Some(transport(&opened)),
+            interface: None,
+            reason: Reason::Revoked {
+                isolating: cut.objection.side(direction).to_vec(),
+                causes: cut.causes.of(keys),
+            },
+            hints: cut.other_side().into_iter().collect(),
             suppressed: 0,
         }
     }

@@ -19,6 +19,7 @@ pub(super) fn reason(reason: &Reason) -> &'static str {
         Reason::NotProgrammed => "not-programmed",
         Reason::ForgedSource => "forged-source",
         Reason::Cut => "cut",
+        Reason::Revoked { .. } => "revoked",
         Reason::Changed => "changed",
         Reason::Mismatch { .. } => "mismatch",
         Reason::Unknown => "unknown",
@@ -28,7 +29,9 @@ pub(super) fn reason(reason: &Reason) -> &'static str {
 /// The policies that isolate whoever was to be protected.
 pub(super) fn isolating(reason: &Reason) -> &[ObjectKey] {
     match reason {
-        Reason::NoRule { isolating, .. } | Reason::Contested { isolating } => isolating,
+        Reason::NoRule { isolating, .. }
+        | Reason::Contested { isolating }
+        | Reason::Revoked { isolating, .. } => isolating,
         _ => &[],
     }
 }
@@ -66,6 +69,9 @@ pub(super) fn why(event: &FlowEvent) -> String {
         Reason::NotProgrammed => "pod not programmed yet",
         Reason::ForgedSource => "forged source",
         Reason::Cut => "connection cut",
+        Reason::Revoked { causes, .. } => {
+            return limits::sentence(&format!("cut by {}", causes.join(", ")));
+        }
         Reason::Changed => "policies, labels or addresses had just changed",
         Reason::Mismatch { verdict } => {
             // It has a line for each side, indented and aligned.
@@ -122,10 +128,11 @@ pub(super) fn protocol(transport: PacketTransport) -> String {
     name.to_owned()
 }
 
-/// `first`, how many, and since when.
+/// `first`, how many packets, and since when.
 pub(super) fn extent(extent: Extent) -> (&'static str, u64, Option<SystemTime>) {
     match extent {
         Extent::First => ("first", 1, None),
+        Extent::Connection => ("connection", 0, None),
         Extent::Repeats { count, since } => ("repeats", count, Some(since)),
         Extent::Others { count, since } => ("others", count, Some(since)),
     }
@@ -138,6 +145,7 @@ pub(super) fn lost_at(at: LostAt) -> &'static str {
         LostAt::AgentQueue => "agent-queue",
         LostAt::Output => "output",
         LostAt::RateLimit => "rate-limit",
+        LostAt::CutLimit => "cut-limit",
     }
 }
 

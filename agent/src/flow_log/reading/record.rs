@@ -204,9 +204,16 @@ impl FlowRecord {
         }
     }
 
-    /// How many packets the line stands for. Other programs write a line for each.
+    /// How many packets the line stands for: none if it is about a connection that was cut. Other programs write a line for
+    /// each.
     pub fn packets(&self) -> u64 {
-        self.extensions.as_ref().map_or(1, |own| own.count.max(1))
+        self.extensions.as_ref().map_or(1, |own| {
+            if own.extent == "connection" {
+                0
+            } else {
+                own.count.max(1)
+            }
+        })
     }
 
     /// Whether the line stands for packets of many flows, and its ends and port are only examples.

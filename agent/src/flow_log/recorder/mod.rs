@@ -1,5 +1,6 @@
 //! The flow log as the agent's event loop has it: it says what changes, and takes what was dropped.
 
+mod cuts;
 mod teller;
 
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ use super::kernel::reader::{Reader, ReaderSettings};
 use super::kernel::{Message, NflogError};
 use super::output::{Destination, Output, OutputError, Rotation};
 use super::pod_events::PodEvents;
+use super::revoked::Cut;
 use crate::telemetry::Telemetry;
 use teller::{Teller, lost_line};
 
@@ -185,6 +187,20 @@ impl FlowLog {
                 let attribution = &mut running.teller.attribution;
                 attribution.in_force(known, SystemTime::now());
             }
+        }
+    }
+
+    /// A connection was cut.
+    pub fn cut(&mut self, cut: &Cut<'_>, compiler: &Compiler) {
+        if let Some(running) = &mut self.running {
+            running.teller.tell_cut(cut, compiler);
+        }
+    }
+
+    /// For the time being these were all.
+    pub fn all_cut(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.teller.all_cut();
         }
     }
 

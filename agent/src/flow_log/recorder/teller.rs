@@ -8,6 +8,7 @@ use policy_compiler::ruleset::DropPoint;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use super::cuts::Cuts;
 use crate::flow_log::accounts;
 use crate::flow_log::attribution::Attribution;
 use crate::flow_log::books::{Account, Books};
@@ -16,6 +17,7 @@ use crate::flow_log::format::Format;
 use crate::flow_log::kernel::Message;
 use crate::flow_log::output::Output;
 use crate::flow_log::pod_events::PodEvents;
+use crate::flow_log::revoked::Cut;
 use crate::flow_log::sighting::{Extent, Sighting};
 use crate::telemetry::{Outcome, Queues, Telemetry};
 
@@ -40,6 +42,7 @@ pub(super) struct Teller {
     telemetry: Telemetry,
     rest_due: Instant,
     mismatch_told: Option<Instant>,
+    cuts: Cuts,
     /// The table has been made anew since the last reading of its counters.
     is_table_new: bool,
 }
@@ -72,6 +75,7 @@ impl Teller {
             telemetry,
             rest_due: Instant::now() + REST,
             mismatch_told: None,
+            cuts: Cuts::default(),
             is_table_new: false,
         }
     }
@@ -150,7 +154,7 @@ impl Teller {
     fn tell(&mut self, sighting: &Sighting, compiler: &Compiler) {
         let mut event = self.attribution.explain(sighting, compiler);
         let outcome = match event.extent {
-            Extent::First => Outcome::Logged,
+            Extent::First | Extent::Connection => Outcome::Logged,
             Extent::Repeats { .. } | Extent::Others { .. } => Outcome::Folded,
         };
         self.telemetry.accounted(outcome, packets(event.extent));
@@ -169,6 +173,23 @@ impl Teller {
         }
         self.output
             .write(self.format.write(&Line::Flow(Box::new(event))));
+    }
+
+    /// A connection was cut.
+    pub(super) fn tell_cut(&mut self, cut: &Cut<'_>, compiler: &Compiler) {
+        if self.cuts.is_told(Instant::now()) {
+            let event = self.attribution.revoked(cut, compiler, SystemTime::now());
+            let line = Line::Flow(Box::new(event));
+            self.output.write(self.format.write(&line));
+        }
+    }
+
+    /// For the time being these were all.
+    pub(super) fn all_cut(&mut self) {
+        match self.cuts.take_untold() {
+            0 => {}
+            untold => self.tell_lost(untold, LostAt::CutLimit),
+        }
     }
 
     fn mismatch(&mut self, verdict: &str) {
@@ -271,6 +292,7 @@ impl Teller {
 fn packets(extent: Extent) -> u64 {
     match extent {
         Extent::First => 1,
+        Extent::Connection => 0,
         Extent::Repeats { count, .. } | Extent::Others { count, .. } => count,
     }
 }

@@ -10,9 +10,12 @@ use futures::stream::{BoxStream, StreamExt, pending, unfold};
 use netpol_agent::dataplane::{Dataplane, Found, NetlinkDataplane, Watcher};
 use netpol_agent::enforce::{Enforcement, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
+use netpol_agent::pod_start::PodStart;
+use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::Netns;
+use policy_compiler::compile::Protection;
 use policy_compiler::index::Compiler;
 use policy_compiler::model::{Name, NodeScope};
 use policy_compiler::ruleset::{Ruleset, Transaction};
@@ -76,7 +79,11 @@ impl Node {
             },
             inspection,
             telemetry: telemetry.clone(),
+            revocation: netpol_agent::revoke::Revocation::off(),
             flow_log: FlowLog::off(),
+            protection: Protection::default(),
+            port_guard: PortGuard::off(),
+            pod_start: PodStart::off(),
         };
         let (updates, source) = unbounded();
         let tasks = LocalSet::new();

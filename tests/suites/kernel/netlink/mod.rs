@@ -6,7 +6,7 @@ mod found;
 pub(crate) mod ground;
 mod large;
 mod overtaken;
-mod privileges;
+pub(crate) mod privileges;
 pub(crate) mod raw;
 mod refusals;
 mod restless;

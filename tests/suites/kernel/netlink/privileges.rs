@@ -10,10 +10,10 @@ use super::ground::ident;
 use super::refusals::ground;
 
 /// Tells a test that it was started anew, with fewer privileges.
-const CHILD: &str = "NETPOL_TEST_CHILD";
+pub(crate) const CHILD: &str = "NETPOL_TEST_CHILD";
 
 /// Runs the test of this name in a process of its own, started by `launcher`.
-fn in_other_process(launcher: &[&str], test: &str) {
+pub(crate) fn in_other_process(launcher: &[&str], test: &str) {
     let program = std::env::current_exe().expect("this program");
     let output = Command::new(launcher[0])
         .args(&launcher[1..])

@@ -61,6 +61,7 @@ proptest! {
         for sighting in told {
             let (count, since) = match sighting.extent {
                 Extent::First => (1, sighting.time),
+                Extent::Connection => (0, sighting.time),
                 Extent::Repeats { count, since } | Extent::Others { count, since } => (count, since),
             };
             prop_assert!(count > 0 && since <= sighting.time);

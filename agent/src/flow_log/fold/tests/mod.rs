@@ -282,6 +282,7 @@ fn what_comes_from_the_next_owner_is_no_repeat() {
     let told = bench.until(20);
     let count = |sighting: &Sighting| match sighting.extent {
         Extent::First => 1,
+        Extent::Connection => 0,
         Extent::Repeats { count, .. } | Extent::Others { count, .. } => count,
     };
     assert_eq!(told.iter().map(count).collect::<Vec<_>>(), [2, 1]);

@@ -168,6 +168,8 @@ pub(super) struct Netpol {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) verdict: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) causes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) hints: Vec<HintExtension>,
     pub(super) extent: String,
     #[serde(skip_serializing_if = "is_zero")]

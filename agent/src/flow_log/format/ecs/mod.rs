@@ -4,8 +4,9 @@ mod document;
 
 use policy_compiler::model::{Direction, Name};
 
-use crate::flow_log::event::{End, FlowEvent, Interface, LostEvent, PodEnd, Who};
+use crate::flow_log::event::{End, FlowEvent, Interface, LostAt, LostEvent, PodEnd, Who};
 use crate::flow_log::packet::PacketTransport;
+use crate::flow_log::sighting::Extent;
 
 use document::{
     Event, Icmp, Lost, Named, Netpol, NetpolLost, Network, Observer, Orchestrator, Parent, Peer,
@@ -47,7 +48,11 @@ impl From<&FlowEvent> for FlowDocument {
                 kind: "event",
                 category: ["network"],
                 r#type: &["connection", "denied"],
-                action: "network-policy-drop",
+                action: if is_connection(event) {
+                    "network-policy-cut"
+                } else {
+                    "network-policy-drop"
+                },
                 // In the firewall's eyes: it did what it was to do.
                 outcome: Some("success"),
                 reason: Some(reason),
@@ -93,8 +98,12 @@ impl From<&LostEvent> for LostDocument {
         Self {
             timestamp: time::rfc3339(lost.time),
             message: format!(
-                "{} dropped packets are not told singly: lost at {at}",
-                lost.count
+                "{} {} are not told singly: lost at {at}",
+                lost.count,
+                match lost.at {
+                    LostAt::CutLimit => "connections that were cut",
+                    _ => "dropped packets",
+                }
             ),
             ecs: Version { version: VERSION },
             event: Event {
@@ -131,6 +140,7 @@ impl From<&FlowEvent> for Netpol {
             near_misses: told.near_misses,
             near_misses_more: told.near_misses_more,
             verdict: told.verdict,
+            causes: told.causes,
             hints: told.hints,
             extent: told.extent,
             suppressed: told.suppressed,
@@ -231,6 +241,11 @@ fn orchestrator(event: &FlowEvent) -> Option<Orchestrator> {
     })
 }
 
+/// Whether the line is about a connection, and not about packets.
+fn is_connection(event: &FlowEvent) -> bool {
+    event.extent == Extent::Connection
+}
+
 fn transport(transport: PacketTransport) -> Option<&'static str> {
     match transport {
         PacketTransport::Tcp { .. } => Some("tcp"),
@@ -250,8 +265,13 @@ fn message(event: &FlowEvent, reason: &str) -> String {
         .map(|(_, port)| format!(" {port}"))
         .unwrap_or_default();
     let protocol = event.transport.map(tell::protocol).unwrap_or_default();
+    let done = if is_connection(event) {
+        "cut"
+    } else {
+        "dropped"
+    };
     format!(
-        "dropped {} from {} to {} {protocol}{port}: {reason}",
+        "{done} {} from {} to {} {protocol}{port}: {reason}",
         event.direction,
         tell::who(&event.source),
         tell::who(&event.destination),

@@ -12,8 +12,8 @@ use super::lenient::{self, is_default};
 /// In the line this is `flow.extensions.value`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extensions {
-    /// Why: `no-rule`, `contested`, `link-local`, `not-programmed`, `forged-source`, `cut`, `changed`, `mismatch` or
-    /// `unknown`. Never missing, which tells ours from another program's.
+    /// Why: `no-rule`, `contested`, `link-local`, `not-programmed`, `forged-source`, `cut`, `revoked`, `changed`,
+    /// `mismatch` or `unknown`. Never missing, which tells ours from another program's.
     pub reason: String,
     /// Why each rule does not match, the nearest first.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -28,10 +28,13 @@ pub struct Extensions {
     /// With reason `mismatch`: what the policies say of the flow.
     #[serde(default, skip_serializing_if = "is_default")]
     pub verdict: String,
+    /// With reason `revoked`: what had changed, by which a connection was cut.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub causes: Vec<String>,
     /// What may help.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hints: Vec<HintExtension>,
-    /// `first`, `repeats` or `others`
+    /// `first`, `repeats`, `others` or `connection`
     #[serde(default, skip_serializing_if = "is_default")]
     pub extent: String,
     /// How many packets the line stands for.
@@ -134,6 +137,12 @@ impl From<&FlowEvent> for Extensions {
             verdict: match &event.reason {
                 Reason::Mismatch { verdict } => limits::sentence(verdict),
                 _ => String::new(),
+            },
+            causes: match &event.reason {
+                Reason::Revoked { causes, .. } => {
+                    causes.iter().map(|cause| limits::sentence(cause)).collect()
+                }
+                _ => Vec::new(),
             },
             hints: event
                 .hints

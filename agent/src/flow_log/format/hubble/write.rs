@@ -50,7 +50,7 @@ impl From<&LostEvent> for LostEvents {
             LostAt::KernelBuffer => "PERF_EVENT_RING_BUFFER",
             LostAt::AgentQueue => "OBSERVER_EVENTS_QUEUE",
             LostAt::Output => "HUBBLE_RING_BUFFER",
-            LostAt::RateLimit => "UNKNOWN_LOST_EVENT_SOURCE",
+            LostAt::RateLimit | LostAt::CutLimit => "UNKNOWN_LOST_EVENT_SOURCE",
         };
         Self {
             source: source.to_owned(),

@@ -1,0 +1,188 @@
+//! Where this node's pods are: as flags say, or the Node object.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::stream::{self, Stream, StreamExt};
+use ipnet::IpNet;
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, Client, Error};
+use policy_compiler::compile::PodPlaces;
+use policy_compiler::model::Name;
+use tokio::time::{sleep, timeout};
+
+/// How long the API server may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// A node that is made anew by the same name may get other ranges.
+const ASKED_AGAIN: Duration = Duration::from_secs(300);
+
+/// Where pods are, or why nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ranges {
+    /// They are there, and nowhere else.
+    Known(PodPlaces),
+    /// In words for people.
+    Unknown(String),
+}
+
+/// What flags say.
+pub fn fixed(places: PodPlaces) -> impl Stream<Item = Ranges> + Send {
+    let known = Ranges::Known(places);
+    stream::iter([known]).chain(stream::pending())
+}
+
+/// What the Node object says, which is asked for until it says something.
+pub fn of_node(client: Client, node: Name) -> impl Stream<Item = Ranges> + Send {
+    let start = (client, node, Duration::ZERO, FIRST_RETRY);
+    let answers = stream::unfold(start, async |(client, node, pause, retry)| {
+        sleep(pause).await;
+        let ranges = ask(&client, &node).await;
+        let (pause, next) = match ranges {
+            Ranges::Known(_) => (ASKED_AGAIN, FIRST_RETRY),
+            Ranges::Unknown(_) => (retry, (retry * 2).min(LAST_RETRY)),
+        };
+        Some((ranges, (client, node, pause, next)))
+    });
+    news(answers)
+}
+
+/// The answers that tell something else than the one before. What was known once stays known.
+fn news(answers: impl Stream<Item = Ranges> + Send) -> impl Stream<Item = Ranges> + Send {
+    let mut told: Option<Ranges> = None;
+    answers.filter_map(move |ranges| {
+        let is_loss = matches!(
+            (&told, &ranges),
+            (Some(Ranges::Known(_)), Ranges::Unknown(_))
+        );
+        let is_news = !is_loss && told.as_ref() != Some(&ranges);
+        if is_news {
+            told = Some(ranges.clone());
+        }
+        std::future::ready(is_news.then_some(ranges))
+    })
+}
+
+async fn ask(client: &Client, node: &Name) -> Ranges {
+    let nodes: Api<Node> = Api::all(client.clone());
+    match timeout(PATIENCE, nodes.get(node.as_str())).await {
+        Ok(Ok(object)) => of_object(node, object),
+        Ok(Err(Error::Api(status))) if status.code == 403 => Ranges::Unknown(format!(
+            "the API server does not show node {node}: {}; the chart and deploy/rbac.yaml give the right",
+            status.message
+        )),
+        Ok(Err(Error::Api(status))) => Ranges::Unknown(format!(
+            "the API server does not show node {node}: {}",
+            status.message
+        )),
+        Ok(Err(error)) => Ranges::Unknown(format!("node {node} cannot be asked for: {error}")),
+        Err(_) => Ranges::Unknown(format!(
+            "node {node} cannot be asked for: no answer within {} s",
+            PATIENCE.as_secs()
+        )),
+    }
+}
+
+/// What the Node object says now, if anything.
+pub(crate) async fn places_of(client: &Client, node: &Name) -> Option<PodPlaces> {
+    match ask(client, node).await {
+        Ranges::Known(places) => Some(places),
+        Ranges::Unknown(_) => None,
+    }
+}
+
+/// What a Node object says.
+pub(crate) fn of_object(node: &Name, object: Node) -> Ranges {
+    let spec = object.spec.unwrap_or_default();
+    let texts = match spec.pod_cidrs {
+        Some(texts) if !texts.is_empty() => texts,
+        _ => spec.pod_cidr.into_iter().collect(),
+    };
+    let networks: Result<BTreeSet<IpNet>, _> = texts
+        .iter()
+        .map(|text| text.parse::<IpNet>().map(|network| network.trunc()))
+        .collect();
+    match networks {
+        Ok(networks) if networks.is_empty() => Ranges::Unknown(format!(
+            "node {node} has no spec.podCIDRs, which some network plugins do not use"
+        )),
+        Ok(networks) => Ranges::Known(PodPlaces {
+            networks,
+            ..PodPlaces::default()
+        }),
+        Err(_) => Ranges::Unknown(format!(
+            "spec.podCIDRs of node {node} are no networks: {texts:?}"
+        )),
+    }
+}
+
+/// `10.244.1.0/24, cali*`
+pub(super) fn words(places: &PodPlaces) -> String {
+    let networks = places.networks.iter().map(ToString::to_string);
+    let interfaces = places.interfaces.iter().map(ToString::to_string);
+    networks.chain(interfaces).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(spec: &serde_json::Value) -> Result<String, String> {
+        let node = json!({"metadata": {"name": "node-a"}, "spec": spec});
+        let object = serde_json::from_value(node).expect("a node");
+        match of_object(&Name::parse("node-a").expect("valid"), object) {
+            Ranges::Known(places) => Ok(words(&places)),
+            Ranges::Unknown(why) => Err(why),
+        }
+    }
+
+    #[test]
+    fn the_node_says_where_its_pods_are() {
+        let both =
+            json!({"podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24", "fd00:1::7/64"]});
+        assert_eq!(
+            told(&both).as_deref(),
+            Ok("10.244.1.0/24, fd00:1::/64"),
+            "as networks, without what is of one address"
+        );
+        let older = json!({"podCIDR": "10.244.1.0/24"});
+        assert_eq!(told(&older).as_deref(), Ok("10.244.1.0/24"));
+        for (spec, word) in [
+            (json!({}), "no spec.podCIDRs"),
+            (json!({"podCIDRs": []}), "no spec.podCIDRs"),
+            (json!({"podCIDRs": ["10.244.1.0"]}), "no networks"),
+        ] {
+            let why = told(&spec).expect_err("nothing of use");
+            assert!(why.contains(word) && why.contains("node-a"), "{why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_news_are_told_and_nothing_is_lost() {
+        let known = |network: &str| {
+            let networks = BTreeSet::from([network.parse().expect("a network")]);
+            Ranges::Known(PodPlaces {
+                networks,
+                ..PodPlaces::default()
+            })
+        };
+        let unknown = |why: &str| Ranges::Unknown(why.to_owned());
+        let (first, second) = (known("10.0.0.0/24"), known("10.0.1.0/24"));
+        let answers = [
+            unknown("a"),
+            unknown("a"),
+            unknown("b"),
+            first.clone(),
+            unknown("a"),
+            first.clone(),
+            second.clone(),
+        ];
+        let told: Vec<Ranges> = news(stream::iter(answers)).collect().await;
+        assert_eq!(told, [unknown("a"), unknown("b"), first, second]);
+    }
+}
