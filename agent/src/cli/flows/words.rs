@@ -251,6 +251,25 @@ mod tests {
                     "the address is claimed by a/b, c/d, 3 more, and policies isolate one of them",
                 ),
             ),
+            (
+                EGRESS,
+                r#""reason":"not-programmed""#,
+                Some(
+                    "the rules of the pod with the source's address were not in the kernel yet, or there is no such pod",
+                ),
+            ),
+            (
+                EGRESS,
+                r#""reason":"forged-source""#,
+                Some(
+                    "the source is not the sender's: an answer would not go back where this came from",
+                ),
+            ),
+            (
+                EGRESS,
+                r#""reason":"cut""#,
+                Some("the connection was cut: no policy allows it any more"),
+            ),
             (EGRESS, r#""reason":"of the future""#, None),
         ];
         for (fields, own, expected) in rows {

@@ -350,6 +350,29 @@ fn contested_addresses_and_unreadable_packets() {
     assert_eq!(event.reason, Reason::Unknown);
 }
 
+/// Where no policy was asked, what policies say of the packet is neither a reason nor a hint, nor a mismatch.
+#[test]
+fn what_is_dropped_beside_policies() {
+    let world = World::new();
+    let db = pod("shop/db", "10.0.0.2");
+    for (of, expected) in [
+        (DropOf::NotProgrammed, Reason::NotProgrammed),
+        (DropOf::ForgedSource, Reason::ForgedSource),
+        (DropOf::Cut, Reason::Cut),
+    ] {
+        // The address of a pod and of nobody, and no address at all.
+        for source in ["10.0.0.1", "10.0.0.77"] {
+            let mut sighting = world.syn(Direction::Egress, &db, source, "10.0.0.2", 5432);
+            sighting.point.of = of;
+            let event = world.explain(&sighting);
+            assert_eq!((&event.reason, &event.hints[..]), (&expected, &[][..]));
+            assert_eq!(event.destination.address, Some([10, 0, 0, 2].into()));
+            sighting.packet = None;
+            assert_eq!(world.explain(&sighting).reason, expected);
+        }
+    }
+}
+
 /// Rules that drop by a pod's policies what is not from or to that pod are not ours, unless the address has just moved.
 #[test]
 fn a_chain_of_another_pod_is_a_mismatch() {
