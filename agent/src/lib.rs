@@ -19,6 +19,7 @@ mod netlink;
 pub mod node_lock;
 pub mod nri;
 pub mod pod_start;
+pub mod port_guard;
 pub mod revoke;
 pub mod source;
 pub mod telemetry;

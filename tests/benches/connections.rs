@@ -40,7 +40,7 @@ fn main() {
 fn report(address: fn(u32) -> IpAddr, foreign: u32, own: u32) {
     let netns = Netns::new("crowded").expect("a namespace");
     netns
-        .nft("table inet t { chain c { ct label set 127 } }")
+        .nft("add table inet t\nadd chain inet t c\nadd rule inet t c ct label set 127\n")
         .expect("rules");
     let entries = (0..foreign).map(move |i| entry(address(1 << 20 | i), address(1 << 23), i));
     let mine =

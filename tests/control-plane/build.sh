@@ -19,11 +19,11 @@ exec 9>"$out/.lock"
 flock 9
 
 # build MODULE LDFLAGS PACKAGE...: into $out, a program is named as its package's last part that is no version.
-# A stamp for each program says of which module's state it is.
+# A stamp for each program says of which module's state it is, sources of ours included.
 build() {
   local module="$here/$1" flags=$2 package name stamp
   shift 2
-  stamp="$(cat "$module/go.mod" "$module/go.sum" | sha256sum | cut -d' ' -f1) $flags"
+  stamp="$(cat "$module"/go.* $(find "$module" -maxdepth 1 -name '*.go') | sha256sum | cut -d' ' -f1) $flags"
   for package in "$@"; do
     name=$(basename "${package%/server/v3}")
     if [ "$(cat "$out/.stamp-$name" 2>/dev/null)" != "$stamp" ]; then
@@ -48,5 +48,6 @@ if [ "${1:-}" = cluster ]; then
     k8s.io/kubernetes/test/images/agnhost
   build containers '-s -w' github.com/containerd/containerd/v2/cmd/{containerd,containerd-shim-runc-v2,ctr} \
     github.com/containernetworking/plugins/plugins/{ipam/host-local,main/bridge,main/loopback,main/ptp,meta/portmap}
+  build gap-sender '-s -w' netpol.test/gap-sender
 fi
 printf '%s\n' "$out"

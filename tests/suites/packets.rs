@@ -64,6 +64,8 @@ mod revocation;
 mod rows;
 #[path = "packets/shots.rs"]
 mod shots;
+#[path = "packets/source_ports.rs"]
+mod source_ports;
 #[path = "packets/streams.rs"]
 mod streams;
 #[path = "packets/table_metrics.rs"]

@@ -16,6 +16,7 @@ use tracing::{error, info};
 use super::connections::ConnectionArguments;
 use super::flow_log::FlowLogArguments;
 use super::pod_start::PodStartArguments;
+use super::source_guard::SourceGuardArguments;
 use super::{Failure, chosen, duration, listen, log, stop_signal};
 use crate::dataplane::{Disturbance, NetlinkDataplane, NftProcess, NodeDataplane};
 use crate::doctor::Attending;
@@ -109,6 +110,9 @@ pub(super) struct Agent {
     log_level: String,
 
     #[command(flatten)]
+    source_guard: SourceGuardArguments,
+
+    #[command(flatten)]
     flow_log: FlowLogArguments,
 
     #[command(flatten)]
@@ -198,6 +202,7 @@ impl Agent {
         };
         let (disturbances, inspection) = watch(&dataplane);
         let source = self.source(client.as_ref(), &telemetry);
+        let port_guard = self.source_guard.start(flow_log.drop_log(), &telemetry);
         let pod_start = self.pod_start.start(node, client.as_ref(), &telemetry);
         let enforcement = Enforcement {
             revocation: self.connections.start(node, &telemetry),
@@ -207,9 +212,13 @@ impl Agent {
                 max_delay: self.max_delay,
             },
             inspection,
-            protection: Protection::default(),
             telemetry,
             flow_log,
+            protection: Protection {
+                source_guard: self.source_guard.is_on(),
+                ..Protection::default()
+            },
+            port_guard,
             pod_start,
         };
         Ok(Started {

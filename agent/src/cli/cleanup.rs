@@ -6,6 +6,7 @@ use policy_compiler::ruleset::{Operation, TABLE, Transaction};
 use super::{Failure, remark, stop_signal};
 use crate::dataplane::{Dataplane, NetlinkDataplane};
 use crate::node_lock::{LockError, NodeLock};
+use crate::port_guard::PortGuard;
 
 /// Remove netpol's rules from this node's kernel: nothing is isolated any more. Other tables are left alone
 #[derive(Debug, Args)]
@@ -34,7 +35,10 @@ impl Cleanup {
             lock => lock.ok(),
         };
         let stop = stop_signal()?;
-        let done = remove(&mut NetlinkDataplane::open()?).await?;
+        let mut done = remove(&mut NetlinkDataplane::open()?).await?;
+        if PortGuard::remove()? {
+            done.push_str("removed table bridge netpol: bridges' ports are not guarded any more\n");
+        }
         if !self.stay {
             return Ok(done);
         }

@@ -25,6 +25,10 @@ enum Existing {
 }
 
 impl ConnectionArguments {
+    pub(super) fn are_revoked(&self) -> bool {
+        self.existing_connections == Existing::Revoke
+    }
+
     pub(super) fn start(&self, node: &Name, telemetry: &Telemetry) -> Revocation {
         match self.existing_connections {
             Existing::Revoke => Revocation::start(NodeScope::Node(node.clone()), telemetry),

@@ -21,6 +21,7 @@ mod pod_name;
 mod pod_start;
 #[cfg(test)]
 mod reference;
+mod source_guard;
 mod summary;
 mod verify;
 

@@ -7,14 +7,17 @@ use policy_compiler::compile::{PodPlaces, Protection, compile_protected};
 use policy_compiler::model::{Name, NodeScope};
 use policy_compiler::ruleset::{Ruleset, TABLE};
 
+use super::connections::ConnectionArguments;
 use super::flow_log::{LogArguments, only_log_settings};
 use super::form::Form;
 use super::input::Input;
 use super::pod_start::Places;
+use super::source_guard::SourceGuardArguments;
 use super::{Failure, remark};
 use crate::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane, NetlinkError};
 use crate::manifests::printable;
 use crate::pod_start::{self, Mode};
+use crate::port_guard;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -55,6 +58,12 @@ pub(super) struct Verify {
 
     #[command(flatten)]
     places: Places,
+
+    #[command(flatten)]
+    connections: ConnectionArguments,
+
+    #[command(flatten)]
+    source_guard: SourceGuardArguments,
 }
 
 impl Verify {
@@ -72,14 +81,17 @@ impl Verify {
         let node = self.node.clone();
         let scope = node.map_or(NodeScope::AllNodes, NodeScope::Node);
         let log = (!self.no_flow_log).then(|| self.log.drop_log());
-        let wanted = self.stances(places).into_iter().map(|closed| {
-            let protection = Protection {
-                closed,
-                ..Protection::default()
-            };
-            compile_protected(&manifests.snapshot, &scope, log.as_ref(), &protection)
+        let wanted = self.protections(places).into_iter().map(|protection| {
+            let ruleset = compile_protected(&manifests.snapshot, &scope, log.as_ref(), &protection);
+            Arc::new(ruleset)
         });
-        verify_any(&mut dataplane, wanted.map(Arc::new).collect()).await
+        let said = verify(&mut dataplane, wanted).await;
+        if !self.source_guard.is_on() {
+            return said;
+        }
+        let differences = port_guard::verify(&manifests.snapshot, &scope, log)
+            .map_err(|error| unreadable(error.into()))?;
+        with_ports(said, &differences)
     }
 
     /// Where pods are, if the table is to close that, or may.
@@ -92,48 +104,69 @@ impl Verify {
         pod_start::places_of(&client, self.node.as_ref()?).await
     }
 
-    /// What the agent may have written, the likeliest at the end.
-    fn stances(&self, places: Option<PodPlaces>) -> Vec<Option<PodPlaces>> {
-        match (self.pod_start, places) {
-            (Mode::Auto, Some(places)) => vec![None, Some(places)],
+    /// What the agent was told to do beside judging by policies. Whether a gate was ever there cannot be known.
+    fn protections(&self, places: Option<PodPlaces>) -> Vec<Protection> {
+        let closed = match (self.pod_start, places) {
+            (Mode::Auto, Some(places)) => vec![Some(places), None],
             (Mode::Closed, places) => vec![places],
             (_, _) => vec![None],
-        }
+        };
+        let protections = closed.into_iter().map(|closed| Protection {
+            closed,
+            revocable: self.connections.are_revoked(),
+            source_guard: self.source_guard.is_on(),
+        });
+        protections.collect()
     }
 }
 
-/// Holds the table against each of these, and tells of the last one's differences if it is none of them.
-async fn verify_any(
+/// What is said of the table, and of the one that guards bridges' ports.
+fn with_ports(said: Result<String, Failure>, differences: &[String]) -> Result<String, Failure> {
+    if differences.is_empty() {
+        return said;
+    }
+    let lines: String = differences
+        .iter()
+        .map(|line| printable(line) + "\n")
+        .collect();
+    match said {
+        Ok(said) => Err(Failure::Found(said + &lines)),
+        Err(Failure::Found(said)) => Err(Failure::Found(said + &lines)),
+        other => other,
+    }
+}
+
+/// Holds the table against each of these. If it is none of them, it was to be the one from which it differs least.
+async fn verify(
     dataplane: &mut impl Dataplane,
-    wanted: Vec<Arc<Ruleset>>,
+    wanted: impl IntoIterator<Item = Arc<Ruleset>>,
 ) -> Result<String, Failure> {
-    let mut said = Ok(String::new());
+    let mut nearest: Option<Vec<String>> = None;
     for wanted in wanted {
-        said = verify(dataplane, wanted).await;
-        if said.is_ok() {
-            break;
-        }
-    }
-    said
-}
-
-async fn verify(dataplane: &mut impl Dataplane, wanted: Arc<Ruleset>) -> Result<String, Failure> {
-    match dataplane.read(wanted).await.map_err(unreadable)? {
-        Found::Same => Ok(format!("table inet {TABLE} is as it should be\n")),
-        Found::Nothing => Err(Failure::Found(format!(
-            "there is no table inet {TABLE}: no policy is enforced in this network namespace\n"
-        ))),
-        Found::Differs { differences, .. } => {
-            if only_log_settings(&differences) {
-                remark(
-                    "note: only rules of the flow log differ: give the agent's --flow-log-rate and --flow-log-group \
-                     or --no-flow-log, and manifests with the pods' uids",
-                );
+        match dataplane.read(wanted).await.map_err(unreadable)? {
+            Found::Same => return Ok(format!("table inet {TABLE} is as it should be\n")),
+            Found::Nothing => {
+                return Err(Failure::Found(format!(
+                    "there is no table inet {TABLE}: no policy is enforced in this network namespace\n"
+                )));
             }
-            let lines = differences.iter().map(|line| printable(line) + "\n");
-            Err(Failure::Found(lines.collect()))
+            Found::Differs { differences, .. } => {
+                let is_nearer = |nearest: &Vec<String>| differences.len() < nearest.len();
+                if nearest.as_ref().is_none_or(is_nearer) {
+                    nearest = Some(differences);
+                }
+            }
         }
     }
+    let differences = nearest.unwrap_or_default();
+    if only_log_settings(&differences) {
+        remark(
+            "note: only rules of the flow log differ: give the agent's --flow-log-rate and --flow-log-group \
+             or --no-flow-log, and manifests with the pods' uids",
+        );
+    }
+    let lines = differences.iter().map(|line| printable(line) + "\n");
+    Err(Failure::Found(lines.collect()))
 }
 
 fn unreadable(error: DataplaneError) -> Failure {
@@ -152,7 +185,7 @@ mod tests {
     use policy_compiler::ruleset::Transaction;
 
     async fn said(memory: &mut Memory) -> Result<String, String> {
-        let outcome = verify(memory, Arc::default()).await;
+        let outcome = verify(memory, [Arc::default(), Arc::default()]).await;
         outcome.map_err(|failure| match failure {
             Failure::Found(text) => text,
             other => format!("{other:?}"),
@@ -169,10 +202,15 @@ mod tests {
         memory.find_next(Found::Same);
         let same = "table inet netpol is as it should be\n";
         assert_eq!(said(&mut memory).await, Ok(same.to_owned()));
-        memory.find_next(Found::Differs {
+        let differs = |differences: &[&str]| Found::Differs {
             repair: Transaction::default(),
-            differences: vec!["chain x: is missing".to_owned(), "set \u{7}".to_owned()],
-        });
+            differences: differences.iter().map(|&line| line.to_owned()).collect(),
+        };
+        memory.find_next(differs(&["chain y: is missing"]));
+        memory.find_next(Found::Same);
+        assert_eq!(said(&mut memory).await, Ok(same.to_owned()), "the second");
+        memory.find_next(differs(&["a", "b", "c"]));
+        memory.find_next(differs(&["chain x: is missing", "set \u{7}"]));
         let told = said(&mut memory).await;
         let told = told.expect_err("a difference");
         assert!(told.starts_with("chain x: is missing\nset "), "{told}");

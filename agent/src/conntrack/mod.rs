@@ -10,6 +10,7 @@ mod decode;
 mod encode;
 mod error;
 pub mod judge;
+mod lookup;
 mod numbers;
 mod table;
 mod which;

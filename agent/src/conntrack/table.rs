@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::net::IpAddr;
 
 use nix::libc;
 
 use super::encode::{self, Role};
+use super::lookup::{look_up, resolve_master};
 use super::numbers::{GET, NEW, V4, V6};
-use super::{Connection, ConntrackError, Which, decode};
+use super::{Connection, ConntrackError, Tuple, Which, decode};
 use crate::netlink::{Channel, Dumped, Header, Writer};
 
 /// What a datagram of a dump has at most, in kernels so far 32 KiB.
@@ -18,14 +18,11 @@ const DATAGRAM: usize = 64 << 10;
 /// The list may be resized while it is read; then it is read again, so many times.
 const ATTEMPTS: u32 = 5;
 
-/// A connection that another brought about may itself have brought about one.
-const GENERATIONS: u32 = 4;
-
 /// The kernel is asked for so many addresses one by one; for more, all is read at once and looked through here.
 const FEW: usize = 4;
 
-pub(super) const OPENING: &str = "opening a netlink socket";
-const READING: &str = "reading the list of connections";
+const OPENING: &str = "opening a netlink socket";
+pub(super) const READING: &str = "reading the list of connections";
 
 /// The connections of the network namespace of the thread that opened it.
 #[derive(Debug)]
@@ -75,7 +72,7 @@ impl Conntrack {
         match self.channel.dump(header(V4), NEW, request, |_| {}) {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 // Nor does a kernel that knows nothing of connections, or an agent that may not ask.
-                let any = Connection::new(super::Tuple::new(
+                let any = Connection::new(Tuple::new(
                     (IpAddr::from([0; 4]), 0),
                     (IpAddr::from([0; 4]), 0),
                     0,
@@ -97,7 +94,7 @@ impl Conntrack {
     ) -> Result<(), ConntrackError> {
         let take = &mut take;
         let Which::Of(addresses) = which else {
-            return self.walk(0, None, which, take);
+            return self.walk(0, None, which, take).map(drop);
         };
         let of = |is_wanted: fn(&IpAddr) -> bool| -> BTreeSet<IpAddr> {
             addresses.iter().copied().filter(|a| is_wanted(a)).collect()
@@ -106,17 +103,33 @@ impl Conntrack {
             if of_family.is_empty() {
                 continue;
             }
+            let mut is_told = false;
             if self.can_filter(family, &of_family)? {
-                for role in [Role::Source, Role::Destination] {
-                    for &address in &of_family {
-                        self.walk(family, Some((role, address)), which, take)?;
-                    }
-                }
-            } else {
+                is_told = self.walk_one_by_one(family, &of_family, which, take)?;
+            }
+            if !is_told {
                 self.walk(family, None, which, take)?;
             }
         }
         Ok(())
+    }
+
+    /// Says whether that was all: not, if the kernel's filter turns out to be of no use.
+    fn walk_one_by_one(
+        &mut self,
+        family: u8,
+        addresses: &BTreeSet<IpAddr>,
+        which: &Which,
+        take: &mut impl FnMut(Connection),
+    ) -> Result<bool, ConntrackError> {
+        for role in [Role::Source, Role::Destination] {
+            for &address in addresses {
+                if !self.walk(family, Some((role, address)), which, take)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Whether it is better to have the kernel look for these addresses.
@@ -141,14 +154,15 @@ impl Conntrack {
         Ok(family == V4 || self.filters.v6 != SixFilter::Inverted)
     }
 
-    /// Reads the list, or what the kernel's filter leaves of it, until it was not resized meanwhile.
+    /// Reads the list, or what the kernel's filter leaves of it, until it was not resized meanwhile. Says whether the filter
+    /// left what it should.
     fn walk(
         &mut self,
         family: u8,
         filter: Option<(Role, IpAddr)>,
         which: &Which,
         take: &mut impl FnMut(Connection),
-    ) -> Result<(), ConntrackError> {
+    ) -> Result<bool, ConntrackError> {
         for _ in 0..ATTEMPTS {
             let before = places();
             let mut is_right = false;
@@ -168,12 +182,12 @@ impl Conntrack {
             })?;
             if family == V6 && is_wrong {
                 self.filters.v6 = SixFilter::Inverted;
-                return self.walk(family, None, which, take);
+                return Ok(false);
             } else if family == V6 && is_right {
                 self.filters.v6 = SixFilter::Works;
             }
             if dumped == Dumped::Whole && before == places() {
-                return Ok(());
+                return Ok(true);
             }
         }
         Err(ConntrackError::Restless { attempts: ATTEMPTS })
@@ -222,64 +236,6 @@ fn header(family: u8) -> Header {
         kind: GET,
         family,
         ..Header::default()
-    }
-}
-
-/// The kernel tells of the master how it was opened, and not where NAT led it.
-fn resolve_master(
-    channel: &mut Channel,
-    connection: &mut Connection,
-) -> Result<(), ConntrackError> {
-    let mut eldest = *connection;
-    for _ in 0..GENERATIONS {
-        let Some(original) = eldest.master else {
-            break;
-        };
-        let place = Connection {
-            original,
-            ..*connection
-        };
-        match look_up(channel, &place)? {
-            Some(found) => {
-                connection.master = Some(found.opened());
-                eldest = found;
-            }
-            None => break,
-        }
-    }
-    Ok(())
-}
-
-/// The connection that was opened like this, in the same zone.
-fn look_up(channel: &mut Channel, like: &Connection) -> Result<Option<Connection>, ConntrackError> {
-    let mut found = None;
-    let mut errno = None;
-    let request = Header {
-        kind: GET,
-        family: encode::family(like.original.source),
-        ..Header::default()
-    };
-    let is_all = channel
-        .ask(
-            request,
-            |w| encode::by_original(w, like),
-            |message| {
-                if message.kind == NEW {
-                    found = decode::connection(message.attributes());
-                } else if let Some(answer) = message.answer() {
-                    errno = Some(answer.errno);
-                }
-            },
-        )
-        .map_err(|source| ConntrackError::refused(READING, source))?;
-    match errno {
-        None | Some(0) if is_all => Ok(found),
-        Some(libc::ENOENT) => Ok(None),
-        Some(errno) if errno != 0 => Err(ConntrackError::refused(
-            READING,
-            io::Error::from_raw_os_error(errno),
-        )),
-        _ => Err(ConntrackError::NoAnswer { doing: READING }),
     }
 }
 

@@ -180,7 +180,7 @@ fn switch(link: &Link, ports: usize) -> Finding {
 }
 
 /// Names that engines give to bridges for other things than pods.
-fn is_other_engines(bridge: &str) -> bool {
+pub(super) fn is_other_engines(bridge: &str) -> bool {
     let prefixes = [
         "docker", "podman", "nerdctl", "virbr", "lxcbr", "lxdbr", "incusbr",
     ];

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
-use super::plugged::Plugged;
+use super::plugged::{LINKS, Plugged};
 use super::reach;
 use super::{Finding, Level, count, examine, look};
 use crate::telemetry::Telemetry;
@@ -144,7 +144,7 @@ impl Attending {
 }
 
 fn listen() -> Option<Plugged> {
-    Plugged::open().inspect_err(unheard).ok()
+    Plugged::open(&[LINKS]).inspect_err(unheard).ok()
 }
 
 fn unheard(error: &io::Error) {

@@ -15,6 +15,7 @@ const INDEX: usize = 4;
 
 // `IFLA_…`
 const NAME: u16 = 3;
+const OTHER: u16 = 5;
 const MASTER: u16 = 10;
 const INFO: u16 = 18;
 const NETNS: u16 = 37;
@@ -34,21 +35,25 @@ const ATTEMPTS: u32 = 3;
 
 /// A network interface of the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Link {
-    pub(super) index: u32,
-    pub(super) name: String,
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) name: String,
     /// `veth`, `bridge`, `ipvlan`, …; nothing for hardware.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// The number of the link that this is a port of.
-    pub(super) master: Option<u32>,
+    pub(crate) master: Option<u32>,
     /// Its other end, or what it stands on, is in another network namespace.
-    pub(super) leads_elsewhere: bool,
+    pub(crate) leads_elsewhere: bool,
+    /// Which one, by the number that this one knows it by.
+    pub(crate) netns: Option<u32>,
+    /// The number of its other end, or of what it stands on, in that network namespace or in this.
+    pub(crate) other: Option<u32>,
     /// A bridge shows its packets to netfilter whatever the settings for all bridges say, by family.
-    pub(super) shows: [bool; 2],
+    pub(crate) shows: [bool; 2],
 }
 
 /// All links of the network namespace of this thread.
-pub(super) fn read() -> io::Result<Vec<Link>> {
+pub(crate) fn read() -> io::Result<Vec<Link>> {
     let mut channel = Channel::open_route(DATAGRAM)?;
     let mut attempt = 1;
     loop {
@@ -78,11 +83,13 @@ fn link(index: u32, attributes: Attributes<'_>) -> Link {
     for attribute in attributes {
         match attribute.kind {
             NAME => link.name = text(&attribute),
-            MASTER => {
-                let number = attribute.value.first_chunk().copied();
-                link.master = number.map(u32::from_ne_bytes);
+            OTHER => link.other = number(&attribute),
+            MASTER => link.master = number(&attribute),
+            NETNS => {
+                link.leads_elsewhere = true;
+                // Negative if it has none.
+                link.netns = number(&attribute).filter(|number| number.cast_signed() >= 0);
             }
-            NETNS => link.leads_elsewhere = true,
             INFO => read_info(&mut link, Attributes(attribute.value)),
             _ => {}
         }
@@ -108,6 +115,11 @@ fn read_info(link: &mut Link, attributes: Attributes<'_>) {
             _ => {}
         }
     }
+}
+
+fn number(attribute: &Attribute<'_>) -> Option<u32> {
+    let number = attribute.value.first_chunk().copied();
+    number.map(u32::from_ne_bytes)
 }
 
 fn text(attribute: &Attribute<'_>) -> String {
@@ -137,8 +149,8 @@ mod tests {
             name: "cni0".to_owned(),
             kind: "bridge".to_owned(),
             master: Some(7),
-            leads_elsewhere: false,
             shows: [true, false],
+            ..Link::default()
         };
         assert_eq!(link(3, Attributes(&bytes.expect("short"))), bridge);
         let bytes = written(|w| {
@@ -146,9 +158,14 @@ mod tests {
                 w.text(KIND, "veth");
                 w.nest(DATA, |w| w.put(CALLS_V4, &[1]));
             });
-            w.put(NETNS, &0_u32.to_ne_bytes());
+            w.put(NETNS, &3_u32.to_ne_bytes());
+            w.put(OTHER, &2_u32.to_ne_bytes());
         });
         let veth = link(4, Attributes(&bytes.expect("short")));
         assert_eq!((veth.leads_elsewhere, veth.shows), (true, [false; 2]));
+        assert_eq!((veth.netns, veth.other), (Some(3), Some(2)));
+        let bytes = written(|w| w.put(NETNS, &(-1_i32).to_ne_bytes()));
+        let unnamed = link(5, Attributes(&bytes.expect("short")));
+        assert_eq!((unnamed.leads_elsewhere, unnamed.netns), (true, None));
     }
 }

@@ -19,13 +19,14 @@ mod engines;
 mod features;
 mod finding;
 mod forwarding;
-mod links;
-mod plugged;
+pub(crate) mod links;
+pub(crate) mod plugged;
 mod pod_start;
 mod reach;
 mod rights;
 mod ruleset;
 mod settings;
+mod source_guard;
 mod untracked;
 
 use std::fs;
@@ -74,6 +75,7 @@ async fn look(enables_bridges: bool, looks_into_nftables: bool) -> Vec<Finding> 
         let mut findings = surroundings(enables_bridges, &links);
         if looks_into_nftables {
             findings.extend(reached(&links));
+            findings.extend(guarded(&links));
             findings.extend(others());
         }
         findings
@@ -117,6 +119,17 @@ fn reached(links: &io::Result<Vec<Link>>) -> Option<Finding> {
             Some(Finding::warning(reach::CHECK, found, advice))
         }
     }
+}
+
+/// How far forged sources are kept out, where they are.
+fn guarded(links: &io::Result<Vec<Link>>) -> Vec<Finding> {
+    let Ok(links) = links else {
+        return Vec::new();
+    };
+    let held = source_guard::read();
+    held.map_or_else(Vec::new, |held| {
+        source_guard::judge(&Attachment::of(links), links, &held)
+    })
 }
 
 /// What others have in netfilter.

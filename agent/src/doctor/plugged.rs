@@ -1,4 +1,4 @@
-//! Tells when a link of the node comes, goes or changes.
+//! Tells when a link of the node comes, goes or changes, or an address of its own.
 
 use std::io;
 
@@ -7,28 +7,32 @@ use tokio::io::unix::AsyncFd;
 use crate::netlink::{Channel, Received};
 
 /// `RTNLGRP_LINK`
-const GROUP: u32 = 1;
+pub(crate) const LINKS: u32 = 1;
+/// `RTNLGRP_IPV4_IFADDR` and `RTNLGRP_IPV6_IFADDR`
+pub(crate) const ADDRESSES: [u32; 2] = [5, 9];
 
 /// What is told is not read, but that it is.
 const DATAGRAM: usize = 64;
 
 /// Listens in the network namespace of the thread that opened it.
 #[derive(Debug)]
-pub(super) struct Plugged {
+pub(crate) struct Plugged {
     channel: AsyncFd<Channel>,
 }
 
 impl Plugged {
-    /// Begins to listen. Must be called in a tokio runtime.
-    pub(super) fn open() -> io::Result<Self> {
+    /// Begins to listen to these groups. Must be called in a tokio runtime.
+    pub(crate) fn open(groups: &[u32]) -> io::Result<Self> {
         let mut channel = Channel::open_route(DATAGRAM)?;
-        channel.join(GROUP)?;
+        for group in groups {
+            channel.join(*group)?;
+        }
         let channel = registered(channel)?;
         Ok(Self { channel })
     }
 
     /// Completes when something was told since the last time. Nothing is lost if this is dropped and called again.
-    pub(super) async fn next(&mut self) -> io::Result<()> {
+    pub(crate) async fn next(&mut self) -> io::Result<()> {
         let mut is_told = false;
         while !is_told {
             let mut ready = self.channel.readable_mut().await?;

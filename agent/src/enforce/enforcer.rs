@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use policy_compiler::compile::Protection;
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::NodeScope;
@@ -15,7 +17,8 @@ use super::schedule::Schedule;
 use super::work::{Glance, Outcome, Write};
 use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
 use crate::flow_log::{FlowLog, Occurrence};
-use crate::pod_start::{PodStart, Revision};
+use crate::pod_start::{PodStart, Programmed, Revision};
+use crate::port_guard::PortGuard;
 use crate::revoke::concerned::Concerned;
 use crate::revoke::{self, Revocation};
 use crate::source::Update;
@@ -41,6 +44,9 @@ pub(super) struct Enforcer {
     size: TableSize,
     pub(super) flow_log: FlowLog,
     pub(super) pod_start: PodStart,
+    pub(super) port_guard: PortGuard,
+    /// Pods whose rules are in the kernel, until they are bound to their ports too.
+    pub(super) binding: FuturesUnordered<BoxFuture<'static, Programmed>>,
     /// What the compiler has taken in, what of it is being committed, and what the kernel has.
     pub(super) taken: Revision,
     committing: Revision,
@@ -77,6 +83,7 @@ impl Enforcer {
             telemetry,
             flow_log,
             pod_start,
+            port_guard,
             revocation,
         } = enforcement;
         let protection = Protection {
@@ -102,6 +109,8 @@ impl Enforcer {
             size: TableSize::default(),
             flow_log,
             pod_start,
+            port_guard,
+            binding: FuturesUnordered::new(),
             taken: 0,
             committing: 0,
             in_kernel: None,
@@ -145,6 +154,7 @@ impl Enforcer {
         let pod_here = matches!(&event, Event::Pod(pod) if self.scope.is_local(pod));
         self.flow_log.before(&event, &self.compiler);
         self.revocation.before(&event, &self.compiler);
+        self.port_guard.take(&event, &self.scope);
         self.compiler.apply(event);
         if self.progress == Progress::NoPodHere
             && (pod_here || self.compiler.snapshot().pods.is_empty())
@@ -166,6 +176,7 @@ impl Enforcer {
 
     fn begin(&mut self) {
         self.progress = Progress::Writing;
+        self.port_guard.complete();
         info!("everything is known; writing the rules");
     }
 

@@ -32,6 +32,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::dataplane::{Dataplane, Disturbance};
 use crate::flow_log::FlowLog;
 use crate::pod_start::PodStart;
+use crate::port_guard::PortGuard;
 use crate::revoke::Revocation;
 use crate::source::Update;
 use crate::telemetry::Telemetry;
@@ -69,6 +70,8 @@ pub struct Enforcement {
     pub telemetry: Telemetry,
     /// Where drops are told.
     pub flow_log: FlowLog,
+    /// What binds pods of bridges to their ports.
+    pub port_guard: PortGuard,
     /// What pods may do before their rules are there.
     pub pod_start: PodStart,
     /// What becomes of connections that are allowed no longer.
@@ -129,6 +132,7 @@ pub async fn enforce<D: Dataplane + 'static, S>(
             }
             _ = inspection.tick(), if idle && enforcer.has_written() => state = state.inspect(&mut enforcer),
             occurrence = enforcer.pod_start.next() => enforcer.pod_start(occurrence),
+            Some(programmed) = enforcer.binding.next() => enforcer.pod_start.go(programmed),
             occurrence = enforcer.revocation.next() => enforcer.revoke(occurrence),
             occurrence = enforcer.flow_log.next() => enforcer.log(occurrence),
             update = source.next() => match update {

@@ -1,11 +1,12 @@
 //! Pods that start, and wait until their rules are in the kernel.
 
+use futures::FutureExt;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::enforcer::{Enforcer, Progress};
-use crate::nri::Sandbox;
-use crate::pod_start::Occurrence;
+use crate::pod_start::{Occurrence, Programmed};
+use crate::port_guard::Binder;
 
 impl Enforcer {
     /// Takes what the runtime says, or where pods are.
@@ -63,13 +64,16 @@ impl Enforcer {
             return;
         };
         for programmed in self.pod_start.committed(in_kernel) {
-            self.programmed(&programmed.sandbox);
-            self.pod_start.go(programmed);
+            match self.port_guard.binder() {
+                Some(binder) => self.binding.push(bound(binder, programmed).boxed()),
+                None => self.pod_start.go(programmed),
+            }
         }
     }
+}
 
-    /// The kernel has the rules of a pod that has not been started yet. What else must be there before its first packet is done
-    /// here.
-    #[expect(clippy::unused_self, reason = "the place where it is to be done")]
-    fn programmed(&mut self, _pod: &Sandbox) {}
+/// Completes when a pod is bound to its port whose rules are in the kernel.
+async fn bound(binder: Binder, programmed: Programmed) -> Programmed {
+    binder.bind(&programmed.sandbox.addresses).await;
+    programmed
 }

@@ -26,6 +26,7 @@ pub(super) fn of_counter<'a>(
         .find(|d| d.as_str() == direction)?;
     let of = match kind {
         "contested" => Payer::Contested,
+        "bridge" => Payer::ForgedSource,
         "pod" => pod_of(name, which, direction, pods).map_or(Payer::Unknown, Payer::Pod),
         _ => return None,
     };
@@ -91,6 +92,7 @@ pub(super) fn labels(account: &Account, snapshot: &Snapshot) -> (String, String)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow_log::kernel::counters::FORGED_AT_PORTS;
 
     #[test]
     fn counters_have_accounts() {
@@ -116,6 +118,10 @@ mod tests {
                 account(Payer::Contested, Direction::Ingress),
             ),
             ("link-local", account(Payer::LinkLocal, Direction::Egress)),
+            (
+                FORGED_AT_PORTS,
+                account(Payer::ForgedSource, Direction::Egress),
+            ),
             ("cut", account(Payer::Cut, Direction::Egress)),
             (
                 "forged-source",

@@ -40,6 +40,11 @@ impl Channel {
         Self::open_to(NETLINK_ROUTE, datagram)
     }
 
+    /// Has the kernel look at all of a request for a dump, which it otherwise takes for one of everything. Since Linux 4.20.
+    pub(crate) fn ask_strictly(&self) -> io::Result<()> {
+        self.socket.set_netlink_get_strict_chk(true)
+    }
+
     fn open_to(protocol: isize, datagram: usize) -> io::Result<Self> {
         let mut socket = Socket::new(protocol)?;
         let port = socket.bind_auto()?.port_number();

@@ -17,6 +17,7 @@ use super::drops::Drops;
 use super::gauge::gauge;
 use super::node::Node;
 use super::pod_start::PodStarts;
+use super::ports::Ports;
 use super::table::Table;
 use crate::dataplane::Part;
 use policy_compiler::decode::Kind;
@@ -47,6 +48,7 @@ pub(super) struct Metrics {
     source_failures: Family<Labels, Counter>,
     faulty_manifests: Gauge,
     pub(super) node: Node,
+    pub(super) ports: Ports,
     pub(super) pod_starts: PodStarts,
     pub(super) table: Table,
     pub(super) drops: Drops,
@@ -68,6 +70,7 @@ impl Default for Metrics {
             source_failures: Family::default(),
             faulty_manifests: Gauge::default(),
             node: Node::default(),
+            ports: Ports::default(),
             pod_starts: PodStarts::default(),
             table: Table::default(),
             drops: Drops::default(),
@@ -136,6 +139,7 @@ impl Metrics {
             self.source_failures.clone(),
         );
         self.node.register(registry);
+        self.ports.register(registry);
         self.pod_starts.register(registry);
         self.table.register(registry);
         self.drops.register(registry);

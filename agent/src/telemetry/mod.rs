@@ -7,6 +7,7 @@ mod health;
 mod metrics;
 mod node;
 mod pod_start;
+mod ports;
 #[cfg(test)]
 mod reference;
 mod table;
@@ -22,6 +23,7 @@ pub use pod_start::Standing;
 pub use table::{Elements, TableSize};
 
 use crate::dataplane::Part;
+use crate::port_guard::Guarded;
 use crate::revoke::Tally;
 use policy_compiler::decode::Kind;
 use policy_compiler::model::Direction;
@@ -176,6 +178,16 @@ impl Telemetry {
     /// Whether dropped packets are received from the kernel.
     pub fn set_flow_log_up(&self, is_up: bool) {
         self.shared.metrics.drops.set_up(is_up);
+    }
+
+    /// How far pods are bound to ports of bridges.
+    pub fn guarded(&self, guarded: Guarded) {
+        self.shared.metrics.ports.set(guarded);
+    }
+
+    /// Packets that were dropped at ports of bridges since this was told last, by kind.
+    pub fn forged(&self, packets: [(&'static str, u64); 3]) {
+        self.shared.metrics.ports.dropped(packets);
     }
 
     /// How pods start from now on.

@@ -18,6 +18,7 @@ use netpol_agent::dataplane::NetlinkDataplane;
 use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
 use netpol_agent::pod_start::PodStart;
+use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::{Netns, privileged};
@@ -142,6 +143,7 @@ impl Agent {
             revocation: netpol_agent::revoke::Revocation::off(),
             flow_log: FlowLog::off(),
             protection: Protection::default(),
+            port_guard: PortGuard::off(),
             pod_start: PodStart::off(),
         };
         spawn_local(enforce(

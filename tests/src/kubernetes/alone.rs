@@ -35,7 +35,7 @@ impl LoneNode {
             "link set lo up\naddress add {}/32 dev lo\n",
             spec.v4
         ))?;
-        let archive = image::agnhost(&binaries)?;
+        let archives = image::archives(&binaries)?;
         let options = Options {
             cni,
             proxy: Proxy::Nftables,
@@ -43,7 +43,9 @@ impl LoneNode {
         let folder = directory.path().join(spec.name);
         let mut node = Node::start(spec, netns, &binaries, folder, options)?;
         node.wait_for_containerd()?;
-        node.import(&archive)?;
+        for archive in &archives {
+            node.import(archive)?;
+        }
         node.run(&["mkdir", MANIFESTS])?;
         node.run_kubelet(&config::lone_kubelet(MANIFESTS))?;
         Ok(Self {

@@ -15,6 +15,8 @@ use crate::lab::sources_newer_than;
 pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.63.0";
 /// What holds a pod's namespaces.
 pub const PAUSE: &str = "registry.k8s.io/pause:3.10.1";
+/// What sends numbered datagrams from the moment it runs: `tests/control-plane/gap-sender`.
+pub const GAP_SENDER: &str = "netpol.test/gap-sender:1";
 
 const BLOCK: usize = 512;
 
@@ -38,40 +40,63 @@ pub fn netpol_image() -> Result<PathBuf, ClusterError> {
     Err(ClusterError::NoImage { archive, problem })
 }
 
-/// The archive of the images that hold agnhost: made once for every build of it, beside it.
-pub(super) fn agnhost(binaries: &Path) -> Result<PathBuf, ClusterError> {
-    let (agnhost, archive) = (binaries.join("agnhost"), binaries.join("agnhost.tar"));
-    let modified = |path: &Path| path.metadata().and_then(|found| found.modified()).ok();
-    if modified(&archive) <= modified(&agnhost) {
-        // Others may be at it at the same time, and each puts a whole archive in its place.
-        let part = binaries.join(format!("agnhost.tar.{}", std::process::id()));
-        write_archive(&agnhost, &part)?;
-        std::fs::rename(&part, &archive)
-            .map_err(ClusterError::io(format!("write {}", archive.display())))?;
-    }
-    Ok(archive)
+/// An image around a program: its name, entry point and arguments.
+type Image = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+/// Programs of the tests, and the images around each.
+const PROGRAMS: [(&str, &[Image]); 2] = [
+    (
+        "agnhost",
+        &[
+            (AGNHOST, &["/agnhost"], &["pause"]),
+            (PAUSE, &["/agnhost", "pause"], &[]),
+        ],
+    ),
+    ("gap-sender", &[(GAP_SENDER, &["/gap-sender"], &[])]),
+];
+
+/// The archives of the tests' images: each made once for every build of its program, beside it.
+pub(super) fn archives(binaries: &Path) -> Result<Vec<PathBuf>, ClusterError> {
+    let archives = PROGRAMS.iter().map(|(name, images)| {
+        let (program, archive) = (binaries.join(name), binaries.join(format!("{name}.tar")));
+        let modified = |path: &Path| path.metadata().and_then(|found| found.modified()).ok();
+        if modified(&archive) <= modified(&program) {
+            // Others may be at it at the same time, and each puts a whole archive in its place.
+            let part = binaries.join(format!("{name}.tar.{}", std::process::id()));
+            write_archive(name, &program, images, &part)?;
+            std::fs::rename(&part, &archive)
+                .map_err(ClusterError::io(format!("write {}", archive.display())))?;
+        }
+        Ok(archive)
+    });
+    archives.collect()
 }
 
-/// Writes an archive, as `docker save` does, of two images around one program: agnhost, and agnhost that only pauses.
-fn write_archive(agnhost: &Path, archive: &Path) -> Result<(), ClusterError> {
+/// Writes an archive, as `docker save` does, of images around one program.
+fn write_archive(
+    name: &str,
+    program: &Path,
+    images: &[Image],
+    archive: &Path,
+) -> Result<(), ClusterError> {
     let failed = || ClusterError::io(format!("write {}", archive.display()));
     let program =
-        std::fs::read(agnhost).map_err(ClusterError::io(format!("read {}", agnhost.display())))?;
+        std::fs::read(program).map_err(ClusterError::io(format!("read {}", program.display())))?;
     let mut layer = Vec::with_capacity(program.len() + 4 * BLOCK);
-    member(&mut layer, "agnhost", 0o755, &program).map_err(failed())?;
+    member(&mut layer, name, 0o755, &program).map_err(failed())?;
     // Where exec probes and shells of a person look.
     member(&mut layer, "tmp/.keep", 0o644, b"").map_err(failed())?;
     end(&mut layer).map_err(failed())?;
     let digest = hex(&Sha256::digest(&layer));
 
-    let images = [
-        (AGNHOST, "agnhost.json", vec!["/agnhost"], vec!["pause"]),
-        (PAUSE, "pause.json", vec!["/agnhost", "pause"], vec![]),
-    ];
     let file = File::create(archive).map_err(failed())?;
     let mut file = BufWriter::new(file);
     let mut manifest = Vec::new();
-    for (name, config, entrypoint, arguments) in images {
+    for (number, (image, entrypoint, arguments)) in images.iter().enumerate() {
         let described = json!({
             "architecture": architecture(),
             "os": "linux",
@@ -79,8 +104,9 @@ fn write_archive(agnhost: &Path, archive: &Path) -> Result<(), ClusterError> {
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
             "history": [{}],
         });
-        member(&mut file, config, 0o644, described.to_string().as_bytes()).map_err(failed())?;
-        manifest.push(json!({"Config": config, "RepoTags": [name], "Layers": ["layer.tar"]}));
+        let config = format!("config-{number}.json");
+        member(&mut file, &config, 0o644, described.to_string().as_bytes()).map_err(failed())?;
+        manifest.push(json!({"Config": config, "RepoTags": [image], "Layers": ["layer.tar"]}));
     }
     let manifest = json!(manifest).to_string();
     member(&mut file, "manifest.json", 0o644, manifest.as_bytes()).map_err(failed())?;

@@ -21,11 +21,13 @@
 mod alone;
 mod command;
 mod config;
+mod conversation;
 mod error;
 mod image;
 pub mod leftovers;
 mod network;
 mod node;
+mod numbered;
 mod request;
 mod usage;
 
@@ -38,10 +40,12 @@ use tempfile::TempDir;
 
 pub use alone::LoneNode;
 pub use command::wait_for;
+pub use conversation::Conversation;
 pub use error::ClusterError;
-pub use image::{AGNHOST, PAUSE, netpol_image};
+pub use image::{AGNHOST, GAP_SENDER, PAUSE, netpol_image};
 pub use node::{IMPORT, Node};
-pub use request::{Reply, Transport, knock, request};
+pub use numbered::{Hammer, Heard, Receiver};
+pub use request::{Reply, Transport, inside, knock, request};
 
 use crate::control_plane::{self, ControlPlane, program};
 use crate::lab::{NODES, Netns, NodeSpec, OUTSIDE, SERVICES};
@@ -116,15 +120,17 @@ impl Cluster {
             control,
             nodes: networks,
         } = Network::build()?;
-        let archive = image::agnhost(&binaries)?;
+        let archives = image::archives(&binaries)?;
         let (control_plane, nodes) = std::thread::scope(|scope| {
             let starting = NODES.into_iter().zip(networks).map(|(spec, netns)| {
                 let folder = directory.path().join(spec.name);
-                let (binaries, archive) = (&binaries, &archive);
+                let (binaries, archives) = (&binaries, &archives);
                 scope.spawn(move || {
                     let mut node = Node::start(spec, netns, binaries, folder, options)?;
                     node.wait_for_containerd()?;
-                    node.import(archive)?;
+                    for archive in archives {
+                        node.import(archive)?;
+                    }
                     Ok(node)
                 })
             });

@@ -95,42 +95,42 @@ fn network_on(node: &Node, address: IpAddr) -> Option<File> {
 
 /// Asks from inside a network namespace who answers there.
 pub fn request(from: &File, to: SocketAddr, transport: Transport) -> Reply {
-    // The thread never comes back to the namespace it was born in, and ends here.
-    let asked = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            setns(from, CloneFlags::CLONE_NEWNET)?;
-            match transport {
-                Transport::Tcp => over_tcp(to),
-                Transport::Udp => over_udp(to),
-            }
-        });
-        thread.join()
+    let asked = inside(from, || match transport {
+        Transport::Tcp => over_tcp(to),
+        Transport::Udp => over_udp(to),
     });
-    match asked {
-        Ok(Ok(name)) => Reply::Pod(name),
-        Ok(Err(error)) => fault(&error),
-        Err(_) => Reply::Fault("the request panicked".to_owned()),
-    }
+    asked.map_or_else(|error| fault(&error), Reply::Pod)
 }
 
 /// Sends a datagram every millisecond until it is over; returns how many were answered.
 pub fn knock(from: &File, to: SocketAddr, is_over: &AtomicBool) -> std::io::Result<usize> {
-    let knocked = std::thread::scope(|scope| {
+    inside(from, || {
+        let socket = datagrams(to)?;
+        socket.set_read_timeout(Some(Duration::from_millis(1)))?;
+        let mut answers = 0;
+        let mut answer = [0; 512];
+        while !is_over.load(Ordering::Relaxed) {
+            socket.send(b"hostname")?;
+            answers += usize::from(socket.recv(&mut answer).is_ok());
+        }
+        Ok(answers)
+    })
+}
+
+/// Does something inside a network namespace.
+pub fn inside<T: Send>(
+    network: &File,
+    act: impl FnOnce() -> std::io::Result<T> + Send,
+) -> std::io::Result<T> {
+    // The thread never comes back to the namespace it was born in, and ends here.
+    let done = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            setns(from, CloneFlags::CLONE_NEWNET)?;
-            let socket = datagrams(to)?;
-            socket.set_read_timeout(Some(Duration::from_millis(1)))?;
-            let mut answers = 0;
-            let mut answer = [0; 512];
-            while !is_over.load(Ordering::Relaxed) {
-                socket.send(b"hostname")?;
-                answers += usize::from(socket.recv(&mut answer).is_ok());
-            }
-            Ok(answers)
+            setns(network, CloneFlags::CLONE_NEWNET)?;
+            act()
         });
         thread.join()
     });
-    knocked.unwrap_or_else(|_| Err(std::io::Error::other("panicked")))
+    done.unwrap_or_else(|_| Err(std::io::Error::other("panicked")))
 }
 
 fn fault(error: &std::io::Error) -> Reply {
@@ -161,7 +161,7 @@ fn over_udp(to: SocketAddr) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer[..length]).trim().to_owned())
 }
 
-fn datagrams(to: SocketAddr) -> std::io::Result<UdpSocket> {
+pub(super) fn datagrams(to: SocketAddr) -> std::io::Result<UdpSocket> {
     let any: IpAddr = if to.is_ipv4() {
         [0; 4].into()
     } else {

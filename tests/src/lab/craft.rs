@@ -187,3 +187,77 @@ fn internet_checksum(bytes: &[u8]) -> u16 {
     }
     !u16::try_from(sum).unwrap_or(u16::MAX)
 }
+
+/// Sends whole frames by `eth0` of the namespace of the calling thread.
+pub fn send_frames(frames: &[Vec<u8>]) -> io::Result<()> {
+    let mut links = nix::ifaddrs::getifaddrs()?.filter(|link| link.interface_name == "eth0");
+    let address = links.find_map(|link| link.address?.as_link_addr().copied());
+    let address = address.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+    nix::sys::socket::bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &address)?;
+    frames
+        .iter()
+        .try_for_each(|frame| socket.send(frame).map(drop))
+}
+
+/// The Ethernet address of `eth0` in the namespace of the calling thread.
+pub fn own_mac() -> io::Result<[u8; 6]> {
+    let mut links = nix::ifaddrs::getifaddrs()?.filter(|link| link.interface_name == "eth0");
+    let mac = links.find_map(|link| link.address?.as_link_addr()?.addr());
+    mac.ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// An Ethernet frame. `tags` are the identifiers of VLANs, each as 802.1Q.
+pub fn frame(to: [u8; 6], from: [u8; 6], tags: &[u16], kind: u16, payload: &[u8]) -> Vec<u8> {
+    const TAG: u16 = 0x8100;
+    let mut frame = [to, from].concat();
+    for tag in tags {
+        frame.extend(TAG.to_be_bytes());
+        frame.extend(tag.to_be_bytes());
+    }
+    frame.extend(kind.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// An ARP reply that says to the receiver that `address` is at `mac`.
+pub fn arp_reply(mac: [u8; 6], address: Ipv4Addr, to: ([u8; 6], Ipv4Addr)) -> Vec<u8> {
+    let mut reply = vec![0, 1, 8, 0, 6, 4, 0, 2];
+    reply.extend(mac);
+    reply.extend(address.octets());
+    reply.extend(to.0);
+    reply.extend(to.1.octets());
+    reply
+}
+
+/// A neighbour advertisement that says that `target` is at `mac`, whatever was known before: the whole packet.
+pub fn neighbour_advertisement(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    target: Ipv6Addr,
+    mac: [u8; 6],
+) -> Vec<u8> {
+    const ADVERTISEMENT: u8 = 136;
+    const SOLICITED_AND_OVERRIDING: u8 = 0x60;
+    const HOP_LIMIT: usize = 7;
+    let mut message = vec![ADVERTISEMENT, 0, 0, 0, SOLICITED_AND_OVERRIDING, 0, 0, 0];
+    message.extend(target.octets());
+    message.extend([2, 1]);
+    message.extend(mac);
+    let sum = transport_checksum(
+        source.into(),
+        destination.into(),
+        IpProtocol::Icmp,
+        &message,
+    );
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let header = Ipv6Header {
+        source,
+        destination,
+        next_header: 58,
+    };
+    let mut packet = header.encode(&message);
+    // Neighbour discovery is not forwarded, and so has the most hops.
+    packet[HOP_LIMIT] = u8::MAX;
+    packet
+}

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use netpol_tests::kubernetes::{Cluster, ClusterError, netpol_image, wait_for};
+use netpol_tests::kubernetes::{Cluster, ClusterError, Node, netpol_image, wait_for};
 use netpol_tests::lab::{AGENT_LISTEN, Agent, Signal};
+
+use crate::protection::Protection;
 
 const RBAC: &str = include_str!("../../../deploy/rbac.yaml");
 const ACCOUNT: &str = "system:serviceaccount:kube-system:netpol";
@@ -22,8 +24,8 @@ pub(crate) enum Enforcement {
 
 /// The agents, while they run.
 pub(crate) enum Enforced {
-    /// One for each node, in the nodes' order.
-    Process(Vec<Agent>),
+    /// One for each node, in the nodes' order, and how they protect them.
+    Process(Vec<Agent>, Protection),
     /// Kubernetes looks after them.
     DaemonSet,
 }
@@ -42,9 +44,11 @@ impl Enforcement {
         match self {
             Self::Process => {
                 cluster.apply(RBAC)?;
-                let names = 0..cluster.nodes().len();
-                let agents = names.map(|node| start_process(cluster, node));
-                Ok(Enforced::Process(agents.collect::<Result<_, _>>()?))
+                let ordinary = Protection::Ordinary;
+                let nodes = cluster.nodes().iter();
+                let agents = nodes.map(|node| start_process(cluster, node, ordinary));
+                let agents = agents.collect::<Result<_, _>>()?;
+                Ok(Enforced::Process(agents, ordinary))
             }
             Self::DaemonSet(archive) => {
                 cluster.import(&archive)?;
@@ -60,10 +64,10 @@ impl Enforced {
     /// Replaces the agents as an upgrade does: one after the other, each told to end.
     pub(crate) fn replace(&mut self, cluster: &Cluster) -> Result<(), ClusterError> {
         match self {
-            Self::Process(agents) => {
-                for (node, agent) in agents.iter_mut().enumerate() {
+            Self::Process(agents, protection) => {
+                for (node, agent) in cluster.nodes().iter().zip(agents) {
                     agent.stop(Signal::SIGTERM)?;
-                    *agent = start_process(cluster, node)?;
+                    *agent = start_process(cluster, node, *protection)?;
                 }
                 Ok(())
             }
@@ -78,12 +82,12 @@ impl Enforced {
     /// Kills the agents, all at once; they come back.
     pub(crate) fn crash(&mut self, cluster: &Cluster) -> Result<(), ClusterError> {
         match self {
-            Self::Process(agents) => {
+            Self::Process(agents, protection) => {
                 for agent in agents.iter_mut() {
                     agent.stop(Signal::SIGKILL)?;
                 }
-                for (node, agent) in agents.iter_mut().enumerate() {
-                    *agent = start_process(cluster, node)?;
+                for (node, agent) in cluster.nodes().iter().zip(agents) {
+                    *agent = start_process(cluster, node, *protection)?;
                 }
                 Ok(())
             }
@@ -108,7 +112,7 @@ impl Enforced {
     /// What the agent of a node has printed: drops, and its own log.
     pub(crate) fn log(&self, cluster: &Cluster, node: usize) -> Result<String, ClusterError> {
         match self {
-            Self::Process(agents) => {
+            Self::Process(agents, _) => {
                 let agent = agents.get(node);
                 Ok(agent
                     .map(|agent| agent.flow_lines() + &agent.log())
@@ -135,10 +139,14 @@ impl Enforced {
     }
 }
 
-fn start_process(cluster: &Cluster, node: usize) -> Result<Agent, ClusterError> {
-    let node = &cluster.nodes()[node];
+fn start_process(
+    cluster: &Cluster,
+    node: &Node,
+    protection: Protection,
+) -> Result<Agent, ClusterError> {
     let kubeconfig = cluster.control_plane().kubeconfig_of(ACCOUNT, &[])?;
-    let arguments = ["--kubeconfig".to_owned(), kubeconfig.display().to_string()];
+    let mut arguments = vec!["--kubeconfig".to_owned(), kubeconfig.display().to_string()];
+    arguments.extend(protection.arguments(node));
     let log = node.folder().join("netpol.log");
     let name = node.spec().name;
     let mut agent = Agent::start(name, node.netns(), AGENT_LISTEN, &arguments, log)?;

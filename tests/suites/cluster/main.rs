@@ -5,12 +5,17 @@
 //! nftables and iptables.
 
 mod agents;
+mod connections;
+mod crowd;
 mod enforcement;
+mod forged;
 mod packets;
 mod peers;
 mod plugin;
+mod pod_start;
 mod pods;
 mod probes;
+mod protection;
 mod questions;
 mod replacements;
 mod stage;
@@ -67,7 +72,8 @@ fn play(cni: Cni, proxy: Proxy) {
     let _one = one_at_a_time();
     let enforcement = Enforcement::chosen().unwrap_or_else(|error| panic!("{error}"));
     let begin = Instant::now();
-    let cluster = Cluster::start(Options { cni, proxy }).unwrap_or_else(|error| panic!("{error}"));
+    let options = Options { cni, proxy };
+    let cluster = Cluster::start(options).unwrap_or_else(|error| panic!("{error}"));
     println!(
         "{cni}, {proxy}: up after {:.1} s",
         begin.elapsed().as_secs_f32()
@@ -75,7 +81,11 @@ fn play(cni: Cni, proxy: Proxy) {
     let enforced = enforcement
         .start(&cluster)
         .unwrap_or_else(|error| panic!("{error}\n{}", state_of(&cluster)));
-    let mut stage = Stage { enforced, cluster };
+    let mut stage = Stage {
+        options,
+        enforced,
+        cluster,
+    };
     stage
         .set()
         .unwrap_or_else(|error| panic!("{error}\n{}", state_of(&stage.cluster)));
@@ -92,6 +102,9 @@ fn play(cni: Cni, proxy: Proxy) {
         workloads::SCENARIOS,
         replacements::SCENARIOS,
         agents::SCENARIOS,
+        connections::SCENARIOS,
+        forged::SCENARIOS,
+        pod_start::SCENARIOS,
         plugin::SCENARIOS,
         uninstall::SCENARIOS,
     ]

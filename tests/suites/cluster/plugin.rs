@@ -36,7 +36,7 @@ fn plugin(stage: &mut Stage) -> Outcome {
         .and_then(|()| objects(stage, folder.path()))
         .and_then(|()| match stage.enforced {
             Enforced::DaemonSet => flows(stage, folder.path()),
-            Enforced::Process(_) => no_agents(stage, folder.path()),
+            Enforced::Process(..) => no_agents(stage, folder.path()),
         });
     stage.without(CLIENTS)?;
     outcome

@@ -55,6 +55,11 @@ impl Stage {
         Ok(questions)
     }
 
+    /// The addresses of a row's `to`.
+    pub(crate) fn sockets_of(&self, to: &str) -> Result<Vec<SocketAddr>, String> {
+        self.targets(to).map(|(sockets, _)| sockets)
+    }
+
     fn targets(&self, to: &str) -> Result<(Vec<SocketAddr>, Vec<Transport>), String> {
         let both = vec![Transport::Tcp, Transport::Udp];
         let control = self.cluster.control_plane();

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use netpol_tests::control_plane;
-use netpol_tests::kubernetes::{Cluster, ClusterError, wait_for};
+use netpol_tests::kubernetes::{Cluster, ClusterError, Options, wait_for};
 use serde_json::{Value, json};
 
 use crate::enforcement::Enforced;
@@ -19,6 +19,7 @@ const OBEYED_WITHIN: Duration = Duration::from_secs(20);
 pub(crate) type Outcome = Result<(), String>;
 
 pub(crate) struct Stage {
+    pub(crate) options: Options,
     pub(crate) enforced: Enforced,
     pub(crate) cluster: Cluster,
 }

@@ -11,7 +11,7 @@ use crate::stage::{Outcome, Stage, text};
 pub(crate) const SCENARIOS: &[Scenario] = &[("netpol is uninstalled", uninstalled)];
 
 fn uninstalled(stage: &mut Stage) -> Outcome {
-    if matches!(stage.enforced, Enforced::Process(_)) {
+    if matches!(stage.enforced, Enforced::Process(..)) {
         println!("  nothing to uninstall: agents are processes");
         return Ok(());
     }

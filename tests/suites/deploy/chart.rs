@@ -52,7 +52,7 @@ fn versions_are_one() {
 
 #[test]
 fn wrong_values_are_refused_by_name() {
-    let rows: [(&[&str], &str); 16] = [
+    let rows: [(&[&str], &str); 17] = [
         (&["existingConnections=close"], "/existingConnections"),
         (&["agent.logFormat=xml"], "/agent/logFormat"),
         (&["agent.loglevel=debug"], "loglevel"),
@@ -60,6 +60,7 @@ fn wrong_values_are_refused_by_name() {
         (&["metrics.port=70000"], "/metrics/port"),
         (&["cleanup=yes"], "/cleanup"),
         (&["podStart=ajar"], "/podStart"),
+        (&["sourceGuard=maybe"], "/sourceGuard"),
         (&["podCIDRs={10.0.0.0}"], "/podCIDRs/0"),
         (&["podInterfaces={*}"], "/podInterfaces/0"),
         (&["podInterfaces={a*b}"], "/podInterfaces/0"),

@@ -9,6 +9,7 @@ use netpol_agent::dataplane::NetlinkDataplane;
 use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
 use netpol_agent::pod_start::PodStart;
+use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::{Netns, privileged};
@@ -186,6 +187,7 @@ fn flows_that_no_change_concerns() {
         revocation: netpol_agent::revoke::Revocation::off(),
         flow_log: FlowLog::off(),
         protection: Protection::default(),
+        port_guard: PortGuard::off(),
         pod_start: PodStart::off(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -140,7 +140,7 @@ const OTHERS: &str = "
         map verdicts { type ipv4_addr : verdict; elements = { 203.0.113.1 : drop }; }
         chain forward { type filter hook forward priority 0; ip saddr @blocked drop; ip saddr vmap @verdicts; }
     }
-    table bridge netpol { chain forward { type filter hook forward priority 0; }; }\n";
+    table bridge netpol-other { chain forward { type filter hook forward priority 0; }; }\n";
 
 #[test]
 fn cleanup_removes_ours_and_nothing_else() {

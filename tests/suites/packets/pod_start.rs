@@ -114,7 +114,7 @@ fn no_packet_of_it_passes_while_agents_come_and_go() {
     let (mut lab, folder) = closed(Topology::RoutedVeth);
     let [near, _] = addresses(NEAR);
     let receiver = {
-        let bind = || UdpSocket::bind((near, NUMBER));
+        let bind = move || UdpSocket::bind((near, NUMBER));
         let netns = lab.host(&at(NEAR)).expect("a pod").netns();
         netns.call(bind).expect("alive").expect("a socket")
     };

@@ -10,9 +10,9 @@ use super::numbers::ELEMENTS;
 use crate::netlink::{ACKNOWLEDGE, Attributes, HEADERS, Header, NFTABLES, Writer, written};
 
 /// `NFNL_MSG_BATCH_BEGIN`
-const BEGIN: u16 = 16;
+pub(super) const BEGIN: u16 = 16;
 /// `NFNL_MSG_BATCH_END`
-const END: u16 = 17;
+pub(super) const END: u16 = 17;
 
 /// `NFNL_BATCH_GENID`
 const GENERATION: u16 = 1;
@@ -39,7 +39,7 @@ pub(super) fn nothing() -> Vec<u8> {
 }
 
 /// What begins or ends a batch.
-fn edge(kind: u16, number: u32) -> Header {
+pub(super) fn edge(kind: u16, number: u32) -> Header {
     Header {
         kind,
         number,

@@ -105,7 +105,7 @@ fn more_refused(count: usize) -> String {
 
 impl NetlinkError {
     /// What the kernel means by refusing to send, receive or open.
-    pub(super) fn socket(doing: &'static str, source: io::Error) -> Self {
+    pub(crate) fn socket(doing: &'static str, source: io::Error) -> Self {
         match source.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => Self::NotPermitted,
             _ => Self::Socket { doing, source },

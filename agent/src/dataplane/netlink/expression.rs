@@ -76,7 +76,7 @@ pub(super) enum Target<'a> {
 pub(super) struct Expressions<'a>(pub(super) &'a mut Writer);
 
 impl Expressions<'_> {
-    fn expression(&mut self, name: &str, data: impl FnOnce(&mut Writer)) {
+    pub(super) fn expression(&mut self, name: &str, data: impl FnOnce(&mut Writer)) {
         self.0.nest(ITEM, |w| {
             w.text(1, name);
             w.nest(2, data);

@@ -13,6 +13,7 @@ mod header;
 mod key;
 pub(crate) mod numbers;
 mod operation;
+pub(crate) mod ports;
 mod read;
 mod rule;
 mod same;

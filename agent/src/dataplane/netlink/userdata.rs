@@ -6,6 +6,7 @@ use policy_compiler::ruleset::Comment;
 
 /// Byte orders of keys and values, as `nft` numbers them.
 const UNKNOWN: u32 = 0;
+const OWN: u32 = 1;
 const BIG_ENDIAN: u32 = 2;
 
 // What is told of a set.
@@ -69,6 +70,11 @@ impl Userdata {
     /// A set of addresses.
     pub(super) fn of_key() -> Self {
         Self::default().number(KEY_BYTE_ORDER, BIG_ENDIAN)
+    }
+
+    /// A set of numbers in the machine's own order.
+    pub(super) fn of_number() -> Self {
+        Self::default().number(KEY_BYTE_ORDER, OWN)
     }
 
     /// A set of pairs.

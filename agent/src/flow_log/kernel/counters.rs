@@ -8,6 +8,7 @@ use super::NflogError;
 use crate::dataplane::netlink::numbers::{
     COUNTER, GET_OBJECTS, IN_TABLE, NAME, NEW_OBJECT, OBJECT_DATA, OBJECT_TYPE,
 };
+use crate::dataplane::netlink::ports::forged;
 use crate::netlink::{Attributes, Channel, Dumped, Header, NFTABLES, kind};
 
 /// `NFTA_COUNTER_PACKETS`, within the data.
@@ -18,6 +19,9 @@ pub(super) const DATAGRAM: usize = 64 << 10;
 
 /// Rules may change while counters are read; then they are read again, so many times.
 const ATTEMPTS: u32 = 5;
+
+/// What the counter of forged sources at bridges' ports is called here.
+pub const FORGED_AT_PORTS: &str = "bridge/forged/egress";
 
 const READING: &str = "reading the counters of dropped packets";
 
@@ -47,6 +51,14 @@ impl Counters {
             doing: READING,
             source: io::Error::new(io::ErrorKind::Interrupted, "the rules keep changing"),
         })
+    }
+
+    /// Packets that table `bridge netpol` has dropped and logged, if there is that table, under a name that no counter of
+    /// table `inet netpol` has.
+    pub fn read_ports(&mut self) -> Result<Option<(String, u64)>, NflogError> {
+        let forged = forged(&mut self.channel);
+        let forged = forged.map_err(|source| NflogError::refused(READING, source))?;
+        Ok(forged.map(|packets| (FORGED_AT_PORTS.to_owned(), packets)))
     }
 
     /// `None` if the table changed meanwhile.

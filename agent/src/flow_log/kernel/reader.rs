@@ -195,7 +195,11 @@ impl Worker {
     fn tell_counters(&mut self) {
         // Asked before the counters are: in between the table may be replaced.
         let is_ours = self.orders.are_rules_ours();
-        match self.counters.read(TABLE) {
+        let read = self.counters.read(TABLE).and_then(|mut counters| {
+            counters.extend(self.counters.read_ports()?);
+            Ok(counters)
+        });
+        match read {
             Ok(counters) => {
                 let received = self.received.iter().map(|(point, count)| (*point, *count));
                 let is_settled = self.is_settled || self.nflog.is_none();

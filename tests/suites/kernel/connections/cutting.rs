@@ -3,7 +3,8 @@
 use netpol_agent::conntrack::{Connection, Done, Order};
 use netpol_tests::lab::privileged;
 
-use super::ground::{CLIENT, Exchange, Ground, LABELLED, PORT, SERVER, SERVICE, ZONED};
+use super::exchange::Exchange;
+use super::ground::{CLIENT, Ground, LABELLED, PORT, SERVER, SERVICE, ZONED};
 
 const DONE: Done = Done::Done;
 

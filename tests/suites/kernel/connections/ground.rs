@@ -1,14 +1,13 @@
 //! A client and a server, either side of a router that translates some of their addresses.
 
-use std::io::{Read, Write};
-use std::mem::MaybeUninit;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use netpol_agent::conntrack::{Connection, Conntrack, Which};
 use netpol_tests::lab::Netns;
 use serde_json::Value;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::exchange::{Exchange, PATIENCE};
 
 pub(super) const CLIENT: [&str; 2] = ["10.2.0.2", "fd02::2"];
 /// Of the client, too; masqueraded.
@@ -25,11 +24,6 @@ pub(super) const ZONED: [u16; 3] = [7001, 7002, 7003];
 pub(super) const LABELLED: u16 = 7100;
 /// Labels that are set on it.
 pub(super) const LABELS: [u16; 7] = [0, 7, 64, 119, 120, 126, 127];
-
-/// How long anything that arrives may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long it is waited for what must not arrive.
-const SILENCE: Duration = Duration::from_millis(50);
 
 pub(super) struct Ground {
     pub(super) client: Netns,
@@ -191,78 +185,8 @@ impl Ground {
     }
 }
 
-/// A connection that is open.
-pub(super) enum Exchange {
-    Tcp(TcpStream, TcpStream),
-    Udp(UdpSocket, UdpSocket),
-    Icmp(Socket, SocketAddr, u16),
-}
-
-impl Exchange {
-    /// The port that it was opened from; ICMP's identifier.
-    pub(super) fn port(&self) -> u16 {
-        match self {
-            Self::Tcp(here, _) => here.local_addr().expect("bound").port(),
-            Self::Udp(here, _) => here.local_addr().expect("bound").port(),
-            Self::Icmp(_, _, id) => *id,
-        }
-    }
-
-    /// Sends from the client, and says whether it arrives, of ICMP whether an answer comes.
-    pub(super) fn passes(&mut self) -> bool {
-        self.sends(PATIENCE)
-    }
-
-    /// Sends from the client, and says whether nothing comes of it.
-    pub(super) fn is_silent(&mut self) -> bool {
-        !self.sends(SILENCE)
-    }
-
-    fn sends(&mut self, patience: Duration) -> bool {
-        let mut buffer = [0; 64];
-        match self {
-            Self::Tcp(here, there) => {
-                here.write_all(b"x").expect("sent");
-                there
-                    .set_read_timeout(Some(patience))
-                    .expect("not no time at all");
-                there.read(&mut buffer).is_ok()
-            }
-            Self::Udp(here, there) => {
-                here.send(b"x").expect("sent");
-                there
-                    .set_read_timeout(Some(patience))
-                    .expect("not no time at all");
-                there.recv(&mut buffer).is_ok()
-            }
-            Self::Icmp(here, to, id) => {
-                here.send_to(&echo(to.ip(), *id), &SockAddr::from(*to))
-                    .expect("sent");
-                here.set_read_timeout(Some(patience))
-                    .expect("not no time at all");
-                let mut buffer = [MaybeUninit::uninit(); 256];
-                // Others hear of it too, such as neighbours that are looked for.
-                here.recv(&mut buffer).is_ok()
-            }
-        }
-    }
-}
-
 fn socket((address, port): (&str, u16)) -> SocketAddr {
     SocketAddr::new(address.parse().expect("an address"), port)
-}
-
-/// An echo request. Of IPv6 the kernel adds the checksum.
-fn echo(to: IpAddr, id: u16) -> [u8; 8] {
-    let [high, low] = id.to_be_bytes();
-    let mut bytes = match to {
-        IpAddr::V4(_) => [8, 0, 0, 0, high, low, 0, 1],
-        IpAddr::V6(_) => [128, 0, 0, 0, high, low, 0, 1],
-    };
-    let sum = 0x0801_u32 + u32::from(id);
-    let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap_or(u16::MAX);
-    bytes[2..4].copy_from_slice(&sum.to_be_bytes());
-    bytes
 }
 
 fn rules() -> String {

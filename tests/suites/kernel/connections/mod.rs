@@ -1,6 +1,8 @@
 //! The kernel's list of connections: read as it is, marked for rules to see, changed.
 
+mod asked;
 mod cutting;
+mod exchange;
 mod ground;
 mod planned;
 mod reading;

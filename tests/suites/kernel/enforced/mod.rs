@@ -11,6 +11,7 @@ use netpol_agent::dataplane::{Dataplane, Found, NetlinkDataplane, Watcher};
 use netpol_agent::enforce::{Enforcement, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
 use netpol_agent::pod_start::PodStart;
+use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_tests::lab::Netns;
@@ -81,6 +82,7 @@ impl Node {
             revocation: netpol_agent::revoke::Revocation::off(),
             flow_log: FlowLog::off(),
             protection: Protection::default(),
+            port_guard: PortGuard::off(),
             pod_start: PodStart::off(),
         };
         let (updates, source) = unbounded();

@@ -1,0 +1,50 @@
+//! The agent's argument about forged sources.
+
+use clap::{Args, ValueEnum};
+use policy_compiler::ruleset::DropLog;
+use tracing::{error, info, warn};
+
+use crate::port_guard::PortGuard;
+use crate::telemetry::Telemetry;
+
+/// Whether sources are checked.
+#[derive(Debug, Args)]
+pub(super) struct SourceGuardArguments {
+    /// Drop what pods send with an address that is not theirs; off for pods that send for others (gateways, VPNs)
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    source_guard: Mode,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    #[default]
+    On,
+    Off,
+}
+
+impl SourceGuardArguments {
+    /// Whether sources are checked.
+    pub(super) fn is_on(&self) -> bool {
+        self.source_guard == Mode::On
+    }
+
+    /// Begins to guard the ports of bridges, or removes what an earlier agent has left of that.
+    pub(super) fn start(&self, log: Option<DropLog>, telemetry: &Telemetry) -> PortGuard {
+        if self.is_on() {
+            return PortGuard::start(log, telemetry.clone()).unwrap_or_else(|error| {
+                error!(%error, "the ports of bridges are not guarded: pods of a bridge may use each other's addresses");
+                PortGuard::off()
+            });
+        }
+        match PortGuard::remove() {
+            Ok(true) => {
+                info!("--source-guard off: table bridge netpol of an earlier agent is removed")
+            }
+            Ok(false) => {}
+            Err(error) => {
+                warn!(%error, "--source-guard off: table bridge netpol cannot be removed, should there be one")
+            }
+        }
+        PortGuard::off()
+    }
+}

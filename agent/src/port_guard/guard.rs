@@ -1,0 +1,335 @@
+//! What is bound, what the table holds, and how one follows from the other.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+
+use policy_compiler::ruleset::{DropLog, PodId};
+use tracing::{info, warn};
+
+use super::bindings::{Binding, Bindings, Conflict, Owners, Spaces, bind, kept, unknown};
+use super::pods::Published;
+use super::ports::{Lookout, NodeSide};
+use crate::dataplane::NetlinkError;
+use crate::dataplane::netlink::ports::{Content, Drops, PortTable};
+
+/// How far the guard reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Guarded {
+    /// Pods that are bound to a port.
+    pub bound: usize,
+    /// Pods of this node that are not: they hang on no bridge, or have no address in their network namespace.
+    pub unbound: usize,
+    /// Ports that no pod is bound to.
+    pub idle_ports: usize,
+}
+
+/// Why a look did not end well. What was bound stays so.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GuardError {
+    #[error(
+        "the ports of bridges cannot be looked at: {0}; allow the agent netlink sockets (seccomp, SELinux)"
+    )]
+    Links(#[from] io::Error),
+    #[error("ports of bridges cannot be guarded: {0}")]
+    Table(#[from] NetlinkError),
+}
+
+/// What is known of the table.
+#[derive(Debug)]
+enum Known {
+    /// Nothing: it has not been read, or a commit failed.
+    Nothing,
+    Absent,
+    Holds(Content),
+}
+
+/// The guard of one network namespace.
+#[derive(Debug)]
+pub(super) struct Guard {
+    table: PortTable,
+    lookout: Lookout,
+    bindings: Bindings,
+    known: Known,
+    /// What an earlier agent has bound was taken over.
+    has_begun: bool,
+    /// The last commit to nftables that was there when the table was read.
+    generation: Option<u32>,
+    told: BTreeSet<Conflict>,
+    is_unreadable: bool,
+}
+
+impl Guard {
+    pub(super) fn open(log: Option<DropLog>) -> Result<Self, NetlinkError> {
+        let lookout = Lookout::open()
+            .map_err(|source| NetlinkError::socket("opening a netlink socket", source))?;
+        Ok(Self {
+            table: PortTable::open(log)?,
+            lookout,
+            bindings: Bindings::new(),
+            known: Known::Nothing,
+            has_begun: false,
+            generation: None,
+            told: BTreeSet::new(),
+            is_unreadable: false,
+        })
+    }
+
+    pub(super) fn remove(&mut self) -> Result<bool, NetlinkError> {
+        self.table.remove()
+    }
+
+    /// Packets dropped since the table was made; `None` where there is no table.
+    pub(super) fn dropped(&mut self) -> Option<Drops> {
+        match self.known {
+            Known::Holds(_) => self.table.dropped().ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether all of these are bound that are pods' at all.
+    pub(super) fn has_bound(&self, addresses: &[IpAddr]) -> bool {
+        addresses
+            .iter()
+            .all(|address| self.bindings.contains_key(address))
+    }
+
+    /// Takes up what is bound in the kernel.
+    fn begin(&mut self) -> Result<(), NetlinkError> {
+        let found = self.table.read()?;
+        self.known = match found {
+            Some(found) => {
+                let bound = found.content.bound.iter();
+                self.bindings = bound
+                    .map(|(port, address)| {
+                        let binding = Binding {
+                            port: *port,
+                            pod: None,
+                        };
+                        (*address, binding)
+                    })
+                    .collect();
+                if found.is_right {
+                    Known::Holds(found.content)
+                } else {
+                    Known::Nothing
+                }
+            }
+            None => Known::Absent,
+        };
+        self.has_begun = true;
+        Ok(())
+    }
+
+    /// Looks at the ports, binds what can be bound, and makes the table so.
+    pub(super) fn look(&mut self, pods: &Published) -> Result<Guarded, GuardError> {
+        if !self.has_begun {
+            self.begin()?;
+        }
+        let side = self.lookout.node_side()?;
+        let owners = &*pods.owners;
+        self.bindings = kept(&self.bindings, &side.ports, owners);
+        let spaces = self.spaces(&side, owners);
+        let conflicts = bind(&mut self.bindings, &side.ports, owners, &spaces);
+        self.tell(&conflicts, &side, pods);
+        self.write(content(&self.bindings, &side))?;
+        Ok(guarded(&self.bindings, &side, owners))
+    }
+
+    /// What is configured behind the ports that somebody may be bound to yet.
+    fn spaces(&mut self, side: &NodeSide, owners: &Owners) -> Spaces {
+        let mut spaces = Spaces::new();
+        let (mut trouble, mut has_read) = (None, false);
+        for space in unknown(&self.bindings, &side.ports, owners) {
+            match self.lookout.behind(space) {
+                Ok(configured) => {
+                    has_read = true;
+                    spaces.insert(space, configured);
+                }
+                // It may just have gone.
+                Err(error) => trouble = Some(error),
+            }
+        }
+        if has_read {
+            self.is_unreadable = false;
+        } else if let Some(error) = trouble
+            && !std::mem::replace(&mut self.is_unreadable, true)
+        {
+            warn!(%error, "the addresses behind bridges' ports cannot be read, so no pod is bound to its port: pods of \
+                a bridge may use each other's addresses");
+        }
+        spaces
+    }
+
+    /// Logs who has another's address, once.
+    fn tell(&mut self, conflicts: &BTreeSet<Conflict>, side: &NodeSide, pods: &Published) {
+        for conflict in conflicts.difference(&self.told) {
+            let port = side.ports.iter().find(|port| port.index == conflict.port);
+            let port = port.map_or("", |port| port.name.as_str());
+            let owner = pods.owners.get(&conflict.address);
+            let pod = owner.and_then(|id| pods.names.get(id));
+            let pod = pod.map(ToString::to_string).unwrap_or_default();
+            warn!(
+                port,
+                address = %conflict.address,
+                pod,
+                "forged: an address of this pod is configured behind a port that is not its own, and gains nothing there"
+            );
+        }
+        self.told.clone_from(conflicts);
+    }
+
+    fn write(&mut self, content: Content) -> Result<(), NetlinkError> {
+        let known = std::mem::replace(&mut self.known, Known::Nothing);
+        if content.is_empty() {
+            if !matches!(known, Known::Absent) && self.table.remove()? {
+                info!(
+                    "no pod is bound to a bridge's port any more; table bridge netpol is removed"
+                );
+            }
+            self.known = Known::Absent;
+            return Ok(());
+        }
+        match &known {
+            Known::Holds(held) if *held == content => {}
+            Known::Holds(held) => {
+                if let Err(error) = self.table.write(Some(held), &content) {
+                    warn!(%error, "table bridge netpol could not be changed; writing it anew");
+                    self.table.write(None, &content)?;
+                }
+            }
+            Known::Absent | Known::Nothing => {
+                self.table.write(None, &content)?;
+                let (addresses, ports) = (content.bound.len(), count_ports(&content));
+                info!(
+                    addresses,
+                    ports,
+                    "pods' addresses are bound to their ports; table bridge netpol is in force"
+                );
+            }
+        }
+        self.known = Known::Holds(content);
+        Ok(())
+    }
+
+    /// Looks whether the table is as it was left, if anybody has written to nftables since.
+    pub(super) fn check(&mut self) -> Result<(), NetlinkError> {
+        let Known::Holds(wanted) = &self.known else {
+            return Ok(());
+        };
+        let generation = self.table.generation()?;
+        if generation.is_some() && generation == self.generation {
+            return Ok(());
+        }
+        let found = self.table.read()?;
+        let is_same = found
+            .as_ref()
+            .is_some_and(|found| found.is_right && found.content == *wanted);
+        if !is_same {
+            let is_gone = found.is_none();
+            self.table.write(None, wanted)?;
+            warn!(
+                is_gone,
+                "another program has changed table bridge netpol; it was written anew"
+            );
+        }
+        self.generation = generation;
+        Ok(())
+    }
+}
+
+fn count_ports(content: &Content) -> usize {
+    let ports: BTreeSet<u32> = content.bound.iter().map(|(port, _)| *port).collect();
+    ports.len()
+}
+
+fn content(bindings: &Bindings, side: &NodeSide) -> Content {
+    let bound = bindings.iter();
+    Content {
+        guarded: bindings.keys().chain(&side.gateways).copied().collect(),
+        bound: bound
+            .map(|(address, binding)| (binding.port, *address))
+            .collect(),
+        passages: side.passages.clone(),
+    }
+}
+
+fn guarded(bindings: &Bindings, side: &NodeSide, owners: &Owners) -> Guarded {
+    let pods: BTreeSet<PodId> = owners.values().copied().collect();
+    let bound: BTreeSet<PodId> = bindings
+        .values()
+        .filter_map(|binding| binding.pod)
+        .collect();
+    let used: BTreeSet<u32> = bindings.values().map(|binding| binding.port).collect();
+    let idle = side.ports.iter().filter(|port| !used.contains(&port.index));
+    Guarded {
+        bound: bound.len(),
+        unbound: pods.difference(&bound).count(),
+        idle_ports: idle.count(),
+    }
+}
+
+/// How the table differs from what it should be for such pods, in words for people. Nothing if it is right, or none is
+/// needed. Changes nothing.
+pub fn verify(
+    snapshot: &policy_compiler::model::Snapshot,
+    scope: &policy_compiler::model::NodeScope,
+    log: Option<DropLog>,
+) -> Result<Vec<String>, NetlinkError> {
+    let mut guard = Guard::open(log)?;
+    let found = guard.table.read()?;
+    let local = snapshot.pods.values().filter(|pod| scope.is_local(pod));
+    let pods = local.map(|pod| (&pod.key, &*pod.uid, pod.network_addresses()));
+    let owners = super::pods::owners(pods);
+    let links = |source| NetlinkError::socket("reading the ports of bridges", source);
+    let side = guard.lookout.node_side().map_err(links)?;
+    let mut bindings = Bindings::new();
+    for (port, address) in found.iter().flat_map(|found| &found.content.bound) {
+        let binding = Binding {
+            port: *port,
+            pod: None,
+        };
+        bindings.insert(*address, binding);
+    }
+    bindings = kept(&bindings, &side.ports, &owners);
+    let spaces = guard.spaces(&side, &owners);
+    bind(&mut bindings, &side.ports, &owners, &spaces);
+    let wanted = content(&bindings, &side);
+    Ok(match found {
+        None if wanted.is_empty() => Vec::new(),
+        None => vec![format!(
+            "there is no table bridge netpol: {} addresses are bound to no port",
+            wanted.bound.len()
+        )],
+        Some(_) if wanted.is_empty() => {
+            vec![
+                "table bridge netpol: no pod is bound to a port, so it should not be there"
+                    .to_owned(),
+            ]
+        }
+        Some(found) => {
+            let mut lines = Vec::new();
+            if !found.is_right {
+                lines.push(
+                    "table bridge netpol: chains, rules or sets are not as they should be"
+                        .to_owned(),
+                );
+            }
+            let pair = |what: &str, (port, address): &(u32, IpAddr)| {
+                format!("table bridge netpol: {address} at port {port} {what}")
+            };
+            let missing = wanted.bound.difference(&found.content.bound);
+            lines.extend(missing.map(|bound| pair("is missing", bound)));
+            let extra = found.content.bound.difference(&wanted.bound);
+            lines.extend(extra.map(|bound| pair("is too much", bound)));
+            let is_else = (&found.content.guarded, &found.content.passages)
+                != (&wanted.guarded, &wanted.passages);
+            if lines.is_empty() && is_else {
+                lines.push(
+                    "table bridge netpol: sets guarded4, guarded6 or passages differ".to_owned(),
+                );
+            }
+            lines
+        }
+    })
+}
