@@ -75,6 +75,8 @@ pub struct Connection {
     pub labels: Option<[u8; 16]>,
     /// `IPS_…`
     pub status: u32,
+    /// Both ends of TCP have closed it, or one has broken it off: it is remembered for late packets.
+    pub is_over: bool,
 }
 
 impl Tuple {
@@ -142,6 +144,7 @@ impl Connection {
             master: None,
             labels: None,
             status: 0,
+            is_over: false,
         }
     }
 

@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::numbers::{
     DESTINATION_PORT, ICMP_CODE, ICMP_ID, ICMP_TYPE, ICMPV6_CODE, ICMPV6_ID, ICMPV6_TYPE, ID,
-    LABELS, MASTER, ORIGINAL, PROTOCOL, REPLY, SOURCE_PORT, STATUS, TUPLE_IP, TUPLE_PROTOCOL,
-    TUPLE_ZONE, V4_DESTINATION, V4_SOURCE, V6_DESTINATION, V6_SOURCE, ZONE,
+    LABELS, MASTER, ORIGINAL, PROTOCOL, PROTOCOL_STATE, REPLY, SOURCE_PORT, STATUS, TCP, TCP_STATE,
+    TUPLE_IP, TUPLE_PROTOCOL, TUPLE_ZONE, V4_DESTINATION, V4_SOURCE, V6_DESTINATION, V6_SOURCE,
+    ZONE,
 };
 use super::{Connection, Icmp, Tuple, ZoneOf};
 use crate::netlink::{Attribute, Attributes};
@@ -15,6 +16,7 @@ pub(super) fn connection(attributes: Attributes<'_>) -> Option<Connection> {
     let (mut original, mut reply, mut master) = (None, None, None);
     let (mut zone, mut zone_of) = (0, ZoneOf::Both);
     let (mut id, mut labels, mut status) = (0, None, 0);
+    let mut is_over = false;
     for attribute in attributes {
         match attribute.kind {
             ORIGINAL | REPLY => {
@@ -33,6 +35,7 @@ pub(super) fn connection(attributes: Attributes<'_>) -> Option<Connection> {
             ZONE => (zone, zone_of) = (be16(&attribute)?, ZoneOf::Both),
             ID => id = attribute.number(),
             STATUS => status = attribute.number(),
+            PROTOCOL_STATE => is_over = tcp_is_over(&attribute),
             LABELS => labels = attribute.value.first_chunk().copied(),
             _ => {}
         }
@@ -46,7 +49,15 @@ pub(super) fn connection(attributes: Attributes<'_>) -> Option<Connection> {
         master,
         labels,
         status,
+        is_over,
     })
+}
+
+/// `TCP_CONNTRACK_TIME_WAIT` or `TCP_CONNTRACK_CLOSE`
+fn tcp_is_over(attribute: &Attribute<'_>) -> bool {
+    let tcp = Attributes(attribute.value).find(|part| part.kind == TCP);
+    let state = tcp.and_then(|tcp| Attributes(tcp.value).find(|part| part.kind == TCP_STATE));
+    state.is_some_and(|state| matches!(state.value, [7 | 8, ..]))
 }
 
 /// A direction, and its zone if it has one of its own.
@@ -178,6 +189,21 @@ mod tests {
             }
             let end = end.index(bytes.len());
             let _ = super::connection(Attributes(&bytes[..end]));
+        }
+    }
+
+    #[test]
+    fn tcp_that_is_over_is_known() {
+        let tuple = Tuple::new(([10, 0, 0, 1].into(), 1), ([10, 0, 0, 2].into(), 2), 6);
+        for (state, is_over) in [(3, false), (6, false), (7, true), (8, true), (9, false)] {
+            let bytes = written(|w| {
+                encode::whole(w, &Connection::new(tuple));
+                w.nest(PROTOCOL_STATE, |w| {
+                    w.nest(TCP, |w| w.put(TCP_STATE, &[state]))
+                });
+            });
+            let found = connection(Attributes(&bytes.expect("short")));
+            assert_eq!(found.map(|found| found.is_over), Some(is_over), "{state}");
         }
     }
 

@@ -19,12 +19,17 @@ pub(super) const COUNT: u16 = 1;
 pub(super) const ORIGINAL: u16 = 1;
 pub(super) const REPLY: u16 = 2;
 pub(super) const STATUS: u16 = 3;
+pub(super) const PROTOCOL_STATE: u16 = 4;
 pub(super) const ID: u16 = 12;
 pub(super) const MASTER: u16 = 14;
 pub(super) const ZONE: u16 = 18;
 pub(super) const LABELS: u16 = 22;
 pub(super) const LABELS_MASK: u16 = 23;
 pub(super) const FILTER: u16 = 25;
+
+// `CTA_PROTOINFO_…`
+pub(super) const TCP: u16 = 1;
+pub(super) const TCP_STATE: u16 = 1;
 
 // `CTA_FILTER_…`
 pub(super) const FILTER_ORIGINAL: u16 = 1;

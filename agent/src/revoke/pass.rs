@@ -197,8 +197,11 @@ impl Pass {
                     if order == Order::Cut && *came == Came::Done {
                         self.is_cut(&decision.connection);
                     }
-                    self.tally.cut += 1;
-                    cut.push(decision);
+                    // Who sends late packets must not go on by them, but nobody misses it.
+                    if !decision.connection.is_over {
+                        self.tally.cut += 1;
+                        cut.push(decision);
+                    }
                 }
             }
         }

@@ -187,19 +187,24 @@ async fn what_is_forbidden_is_cut_and_what_is_not_goes_on() {
     assert_eq!(look.which, Which::Of(addresses(&[DB])));
     // A Service leads there.
     let by_service = flow(FAR, "10.96.0.1").redirected(ip(DB), 80);
+    let closed = Connection {
+        is_over: true,
+        ..flow("192.0.2.1", DB)
+    };
     let found = vec![
         flow(WEB, DB),
         flow(FAR, DB),
+        closed,
         by_service,
         flow(NODE, DB),
         flow(DB, FAR),
         flow(DB, DB),
     ];
     let orders = bench.pass(found).await;
-    let expected = [(Order::Cut, flow(FAR, DB)), (Order::Cut, by_service)];
+    let expected = [flow(FAR, DB), closed, by_service].map(|flow| (Order::Cut, flow));
     assert_eq!(orders, expected);
     bench.has("netpol_connections_cut_total 2");
-    bench.has("netpol_connections_examined_total 6");
+    bench.has("netpol_connections_examined_total 7");
     assert!(!bench.turn().await, "nothing is left to do");
 }
 
