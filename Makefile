@@ -43,11 +43,12 @@ test: install install-image ## every test: real packets, a real API server, real
 	NETPOL_IMAGE=$$(NETPOL_IMAGE_DIR=target/test-image deploy/image/build.sh $(ARCH)) && export NETPOL_IMAGE && cargo test --locked --workspace
 
 bench: ARCH = $(HOST_ARCH)
-bench: install install-image ## what compiling costs and how it grows; what a logged drop costs, and how many a second the kernel hands on; what programming the kernel costs; what the agent costs at its design size, and as a pod of a cluster (root)
+bench: install install-image ## what compiling costs and how it grows; what a logged drop costs, and how many a second the kernel hands on; what programming the kernel and looking through its connections costs; what the agent costs at its design size, and as a pod of a cluster (root)
 	cargo bench --quiet --locked -p policy-compiler --bench compile
 	cargo bench --quiet --locked -p netpol-agent --bench flow_log
 	cargo bench --quiet --locked -p netpol-tests --bench flow_log
 	cargo bench --quiet --locked -p netpol-tests --bench dataplane
+	cargo bench --quiet --locked -p netpol-tests --bench connections
 	cargo bench --quiet --locked -p netpol-tests --bench agent
 	NETPOL_IMAGE=$$(NETPOL_IMAGE_DIR=target/test-image deploy/image/build.sh $(ARCH)) && export NETPOL_IMAGE && \
 		cargo bench --quiet --locked -p netpol-tests --bench cluster

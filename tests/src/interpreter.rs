@@ -148,12 +148,16 @@ fn address(packet: &Packet, side: Side) -> IpAddr {
 
 fn holds(ruleset: &Ruleset, rule: &Rule, packet: &Packet) -> bool {
     rule.matches.iter().all(|condition| match condition {
-        // Sending packets on is IPVS' way, which no packet here takes.
-        Match::Tracked | Match::NeighbourDiscovery | Match::Reinjected => false,
-        // Nor has a connection been cut before its first packet.
-        Match::Cut | Match::Reset => false,
-        // Interfaces are for real packets to have.
-        Match::NoWayBack | Match::InterfaceKind(_) | Match::Interface(..) => false,
+        // Sending packets on is IPVS' way, which no packet here takes, no connection has been cut before its first packet,
+        // and interfaces are for real packets to have.
+        Match::Tracked
+        | Match::NeighbourDiscovery
+        | Match::Reinjected
+        | Match::Cut
+        | Match::Reset
+        | Match::NoWayBack
+        | Match::InterfaceKind(_)
+        | Match::Interface(..) => false,
         Match::Translated => packet.is_translated,
         Match::SourceIsLocal => packet.source_is_local,
         Match::Address(side, AddressMatch::In(network)) => {

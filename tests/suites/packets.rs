@@ -46,6 +46,8 @@ mod ledger;
 mod lifecycle;
 #[path = "packets/live.rs"]
 mod live;
+#[path = "packets/long_lived.rs"]
+mod long_lived;
 #[path = "packets/node_findings.rs"]
 mod node_findings;
 #[path = "packets/node_ports.rs"]
@@ -54,6 +56,10 @@ mod node_ports;
 mod older_tables;
 #[path = "packets/one_agent.rs"]
 mod one_agent;
+#[path = "packets/pod_start.rs"]
+mod pod_start;
+#[path = "packets/revocation.rs"]
+mod revocation;
 #[path = "packets/rows.rs"]
 mod rows;
 #[path = "packets/shots.rs"]

@@ -109,7 +109,7 @@ proptest! {
             for way in [Way::Through, Way::In, Way::Out] {
                 let is_closed = is_missing(packet.source) || way != Way::In && is_missing(packet.destination);
                 let expected = if is_closed { Outcome::Dropped } else { run(&open, way, &packet) };
-                prop_assert_eq!(run(&closed, way, &packet), expected, "{:?} {:?}\n{}", flow, way, closed);
+                prop_assert_eq!(run(&closed, way, &packet), expected, "{:?} {:?}\n{}", &flow, way, closed);
             }
             let own = Packet { source_is_local: true, ..packet };
             prop_assert_eq!(run(&closed, Way::Out, &own), Outcome::Accepted);

@@ -41,6 +41,10 @@ or --context, else from the cluster this runs in as a pod, else from the one of
 $KUBECONFIG. The agent lists and watches pods, namespaces and networkpolicies in
 all namespaces. It must be root or have CAP_NET_ADMIN on the node's network.
 
+Pods are closed until their rules are written (--pod-start) where it is known
+which addresses or interfaces are theirs. The container runtime is asked to
+start their containers only then (--nri-socket).
+
 A node has one agent: another waits 10 s for it to end, then says which process
 it is, and ends. Nothing is written before everything is known. When the agent stops, or cannot
 reach the API server, the rules stay as they are; `netpol cleanup` removes them.

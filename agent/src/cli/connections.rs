@@ -25,6 +25,11 @@ enum Existing {
 }
 
 impl ConnectionArguments {
+    /// Whether connections may be cut.
+    pub(super) fn are_revoked(&self) -> bool {
+        self.existing_connections == Existing::Revoke
+    }
+
     pub(super) fn start(&self, node: &Name, telemetry: &Telemetry) -> Revocation {
         match self.existing_connections {
             Existing::Revoke => Revocation::start(NodeScope::Node(node.clone()), telemetry),

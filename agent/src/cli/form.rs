@@ -26,7 +26,14 @@ networkpolicies in all namespaces; flows takes those to list pods and to get
 pods/log in the agents' namespace.";
 
 /// What these do, they do on a node, or for its shell.
-const OF_NODES: [&str; 5] = ["agent", "cleanup", "verify", "doctor", "completions"];
+const OF_NODES: [&str; 6] = [
+    "agent",
+    "cleanup",
+    "verify",
+    "plan",
+    "doctor",
+    "completions",
+];
 
 /// As what the program was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

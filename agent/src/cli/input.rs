@@ -55,36 +55,13 @@ impl Cluster {
         self.kubeconfig.is_some() || self.context.is_some()
     }
 
-    /// A client for it. As kubectl does, a pod takes its own cluster if there is no kubeconfig.
-    pub(super) async fn connect(&self) -> Result<Client, ClientError> {
-        let kubeconfig = ClusterConfig::Kubeconfig {
-            file: self.kubeconfig.clone(),
-            context: self.context.clone(),
-        };
-        match source::connect(&kubeconfig).await {
-            Err(_) if !self.is_given() && source::is_in_cluster() => {
-                source::connect(&ClusterConfig::InCluster).await
-            }
-            client => client,
-        }
-    }
-}
-
-impl Input {
-    /// Reads all objects.
-    pub(super) async fn load(&self, form: Form) -> Result<Loaded, Failure> {
-        if !self.filenames.is_empty() || !self.paths.is_empty() {
-            let paths: Vec<PathBuf> = self.filenames.iter().chain(&self.paths).cloned().collect();
-            return Ok(Loaded {
-                manifests: manifests::load(&paths)?,
-                namespace: default_namespace()?,
-            });
-        }
-        let client = match self.cluster.connect().await {
+    /// Lists all objects it has. Without any cluster to ask, a program says `no_input`.
+    pub(super) async fn load(&self, form: Form, no_input: &str) -> Result<Loaded, Failure> {
+        let client = match self.connect().await {
             Ok(client) => client,
-            Err(error) if form == Form::Program && !self.cluster.is_given() => {
+            Err(error) if form == Form::Program && !self.is_given() => {
                 return Err(Failure::because(format!(
-                    "{NO_INPUT}\n(no cluster by default: {error})"
+                    "{no_input}\n(no cluster by default: {error})"
                 )));
             }
             Err(error) => return Err(error.into()),
@@ -104,6 +81,43 @@ impl Input {
             manifests,
             namespace,
         })
+    }
+
+    /// A client for it. As kubectl does, a pod takes its own cluster if there is no kubeconfig.
+    pub(super) async fn connect(&self) -> Result<Client, ClientError> {
+        let kubeconfig = ClusterConfig::Kubeconfig {
+            file: self.kubeconfig.clone(),
+            context: self.context.clone(),
+        };
+        match source::connect(&kubeconfig).await {
+            Err(_) if !self.is_given() && source::is_in_cluster() => {
+                source::connect(&ClusterConfig::InCluster).await
+            }
+            client => client,
+        }
+    }
+}
+
+impl Input {
+    /// A client, if objects come from a cluster.
+    pub(super) async fn connect(&self) -> Option<Client> {
+        let has_files = !self.filenames.is_empty() || !self.paths.is_empty();
+        if has_files {
+            return None;
+        }
+        self.cluster.connect().await.ok()
+    }
+
+    /// Reads all objects.
+    pub(super) async fn load(&self, form: Form) -> Result<Loaded, Failure> {
+        if !self.filenames.is_empty() || !self.paths.is_empty() {
+            let paths: Vec<PathBuf> = self.filenames.iter().chain(&self.paths).cloned().collect();
+            return Ok(Loaded {
+                manifests: manifests::load(&paths)?,
+                namespace: default_namespace()?,
+            });
+        }
+        self.cluster.load(form, NO_INPUT).await
     }
 }
 

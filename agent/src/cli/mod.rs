@@ -16,6 +16,7 @@ mod form;
 mod input;
 mod listen;
 mod log;
+mod plan;
 mod pod_name;
 mod pod_start;
 #[cfg(test)]
@@ -47,6 +48,8 @@ Examples:
     netpol cleanup
   Whether this node's kernel holds what it should (as root):
     netpol verify --node node-a --kubeconfig /etc/netpol/kubeconfig
+  Which open connections a changed policy would cut on this node (as root):
+    netpol plan -f policy.yaml --node-name node-a --kubeconfig /etc/netpol/kubeconfig
   Whether policies can be enforced on this node, and what to do if not (as root):
     netpol doctor
   Who was dropped, by which policies, and which rule came nearest:
@@ -69,6 +72,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Cleanup(cleanup::Cleanup),
     Verify(verify::Verify),
+    Plan(plan::Plan),
     Completions(completions::Completions),
 }
 
@@ -81,6 +85,8 @@ enum Failure {
     Logged,
     /// It was to be found out, and is the output.
     Found(String),
+    /// As [`Failure::Because`], of a command that says something else by failing.
+    Trouble(String),
 }
 
 impl Failure {
@@ -133,13 +139,12 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(Failure::Because(message)) => {
-            let prefix = if message.starts_with("error: ") {
-                ""
-            } else {
-                "error: "
-            };
-            remark(&format!("{prefix}{message}"));
+            remark_error(&message);
             ExitCode::FAILURE
+        }
+        Err(Failure::Trouble(message)) => {
+            remark_error(&message);
+            ExitCode::from(2)
         }
     }
 }
@@ -155,6 +160,7 @@ impl Command {
             Self::Doctor(doctor) => doctor.run().await,
             Self::Cleanup(cleanup) => cleanup.run().await,
             Self::Verify(verify) => verify.run(form).await,
+            Self::Plan(plan) => plan.run(form).await,
             Self::Completions(completions) => Ok(completions.run()),
         }
     }
@@ -186,6 +192,15 @@ fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
             _ = interrupt.recv() => "SIGINT",
         }
     })
+}
+
+fn remark_error(message: &str) {
+    let prefix = if message.starts_with("error: ") {
+        ""
+    } else {
+        "error: "
+    };
+    remark(&format!("{prefix}{message}"));
 }
 
 /// Words for people that are not part of the output. What they quote may be of any shape.

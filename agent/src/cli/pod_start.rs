@@ -21,11 +21,13 @@ const OFF: &str = "off";
 /// Where this node's pods are.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Places {
-    /// Network of this node's pods, where --pod-start closes [default: spec.podCIDRs of the Node object]
+    /// Network of this node's pods and no others, which --pod-start closes; an agent without asks the Node object for its
+    /// spec.podCIDRs
     #[arg(long = "pod-cidr", value_name = "NETWORK", value_parser = network)]
     networks: Vec<IpNet>,
 
-    /// Interface on the node that leads to pods, as eth0 or cali*, where their addresses are of no certain network
+    /// Interface of the node's that leads to its pods alone, as veth0 or cali*, where their addresses are of no certain
+    /// network
     #[arg(long = "pod-interface", value_name = "PATTERN")]
     interfaces: Vec<InterfacePattern>,
 }

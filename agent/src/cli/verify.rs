@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use clap::Args;
-use policy_compiler::compile::{Protection, compile_protected};
+use policy_compiler::compile::{PodPlaces, Protection, compile_protected};
 use policy_compiler::model::{Name, NodeScope};
 use policy_compiler::ruleset::{Ruleset, TABLE};
 
+use super::connections::ConnectionArguments;
 use super::flow_log::{LogArguments, only_log_settings};
 use super::form::Form;
 use super::input::Input;
+use super::pod_start::Places;
+use super::source_guard::SourceGuardArguments;
 use super::{Failure, remark};
 use crate::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane, NetlinkError};
 use crate::manifests::printable;
+use crate::pod_start::{self, Mode};
 use crate::port_guard;
 
 const AFTER_HELP: &str = "\
@@ -48,9 +52,18 @@ pub(super) struct Verify {
     #[arg(long, conflicts_with_all = ["flow_log_rate", "flow_log_group"])]
     no_flow_log: bool,
 
-    /// The agent runs with --source-guard off
-    #[arg(long)]
-    no_source_guard: bool,
+    /// Whether the agent keeps pods closed until their rules are written; `auto` takes either
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    pod_start: Mode,
+
+    #[command(flatten)]
+    places: Places,
+
+    #[command(flatten)]
+    source_guard: SourceGuardArguments,
+
+    #[command(flatten)]
+    connections: ConnectionArguments,
 }
 
 impl Verify {
@@ -59,21 +72,65 @@ impl Verify {
         let mut dataplane = NetlinkDataplane::open().map_err(|error| unreadable(error.into()))?;
         dataplane.has_table().await.map_err(unreadable)?;
         let manifests = self.input.load(form).await?.manifests;
-        let scope = self.node.map_or(NodeScope::AllNodes, NodeScope::Node);
+        let places = self.places().await;
+        if places.is_none() && self.pod_start == Mode::Closed {
+            return Err(Failure::because(
+                "--pod-start closed: where are the node's pods? Give the agent's --pod-cidr or --pod-interface",
+            ));
+        }
+        let node = self.node.clone();
+        let scope = node.map_or(NodeScope::AllNodes, NodeScope::Node);
         let log = (!self.no_flow_log).then(|| self.log.drop_log());
-        let protection = Protection {
-            source_guard: !self.no_source_guard,
-            ..Protection::default()
-        };
-        let wanted = compile_protected(&manifests.snapshot, &scope, log.as_ref(), &protection);
-        let said = verify(&mut dataplane, Arc::new(wanted)).await;
-        if self.no_source_guard {
+        let wanted = self.stances(places).into_iter().map(|closed| {
+            let protection = Protection {
+                closed,
+                source_guard: self.source_guard.is_on(),
+                revocable: self.connections.are_revoked(),
+            };
+            compile_protected(&manifests.snapshot, &scope, log.as_ref(), &protection)
+        });
+        let said = verify_any(&mut dataplane, wanted.map(Arc::new).collect()).await;
+        if !self.source_guard.is_on() {
             return said;
         }
-        let differences = port_guard::verify(&manifests.snapshot, &scope, log)
-            .map_err(|error| unreadable(error.into()))?;
+        let differences = port_guard::verify(&manifests.snapshot, &scope, log);
+        let differences = differences.map_err(|error| unreadable(error.into()))?;
         with_ports(said, &differences)
     }
+
+    /// Where pods are, if the table is to close that, or may.
+    async fn places(&self) -> Option<PodPlaces> {
+        let given = self.places.given();
+        if given.is_some() || self.pod_start == Mode::Open {
+            return given;
+        }
+        let client = self.input.connect().await?;
+        pod_start::places_of(&client, self.node.as_ref()?).await
+    }
+
+    /// What the agent may have written, the likeliest at the end.
+    fn stances(&self, places: Option<PodPlaces>) -> Vec<Option<PodPlaces>> {
+        match (self.pod_start, places) {
+            (Mode::Auto, Some(places)) => vec![None, Some(places)],
+            (Mode::Closed, places) => vec![places],
+            (_, _) => vec![None],
+        }
+    }
+}
+
+/// Holds the table against each of these, and tells of the last one's differences if it is none of them.
+async fn verify_any(
+    dataplane: &mut impl Dataplane,
+    wanted: Vec<Arc<Ruleset>>,
+) -> Result<String, Failure> {
+    let mut said = Ok(String::new());
+    for wanted in wanted {
+        said = verify(dataplane, wanted).await;
+        if said.is_ok() {
+            break;
+        }
+    }
+    said
 }
 
 /// What is said of the table, and of the one that guards bridges' ports.

@@ -68,7 +68,7 @@ impl PodStartQuestions {
             }
             Some(Err(error)) => format!("{path} cannot be looked at: {error}"),
         };
-        let advice = "enable NRI in the container runtime (containerd 2.0 and CRI-O 1.26 have it) and, in a pod, mount the \
+        let advice = "enable NRI in the container runtime (containerd has it on from 2.0, CRI-O by enable_nri) and, in a pod, mount the \
             socket's folder; or give --pod-start closed";
         Some(Finding::warning(CHECK, format!("{consequence}: {what}"), advice).about("gate"))
     }

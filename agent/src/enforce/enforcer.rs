@@ -26,7 +26,7 @@ use crate::telemetry::{Counts, TableSize, Telemetry};
 
 /// The state of the loop, apart from what it waits for.
 pub(super) struct Enforcer {
-    scope: NodeScope,
+    pub(super) scope: NodeScope,
     pub(super) compiler: Compiler,
     pub(super) protection: Protection,
     pub(super) schedule: Schedule,
@@ -167,6 +167,7 @@ impl Enforcer {
     /// Whatever there was to say at the start has been said.
     pub(super) fn all_is_known(&mut self) {
         self.telemetry.has_arrived(PLACES);
+        self.tell_strangers();
         match self.other_node() {
             Some(other) => self.await_pod(&other),
             None => self.begin(),

@@ -2,6 +2,7 @@
 
 use futures::FutureExt;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::enforcer::{Enforcer, Progress};
 use crate::pod_start::{Occurrence, Programmed};
@@ -17,11 +18,35 @@ impl Enforcer {
         if closed != self.protection.closed.as_ref() {
             self.protection.closed = closed.cloned();
             self.compiler.protect(self.protection.clone());
+            if matches!(self.progress, Progress::NoPodHere | Progress::Writing) {
+                self.tell_strangers();
+            }
         }
         if self.progress == Progress::Settling && self.pod_start.is_settled() {
             self.all_is_known();
         }
         self.applied();
+    }
+
+    /// Tells of pods of other nodes where this node's pods should be alone: what they send here is dropped.
+    pub(super) fn tell_strangers(&self) {
+        let Some(places) = &self.protection.closed else {
+            return;
+        };
+        let is_here = |address| {
+            places
+                .networks
+                .iter()
+                .any(|network| network.contains(&address))
+        };
+        let stranger = self.compiler.snapshot().pods.values().find_map(|pod| {
+            let address = pod.network_addresses().iter().find(|a| is_here(*a))?;
+            (!self.scope.is_local(pod)).then_some((pod, address))
+        });
+        if let Some((pod, address)) = stranger {
+            warn!(pod = %pod.key, %address, "a pod of another node has an address of this node's pod ranges: what such pods send \
+                to this node is dropped; --pod-cidr must hold this node's pods alone");
+        }
     }
 
     /// Notes that the compiler has taken something in.

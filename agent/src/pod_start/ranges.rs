@@ -86,6 +86,14 @@ async fn ask(client: &Client, node: &Name) -> Ranges {
     }
 }
 
+/// What the Node object says now, if anything.
+pub(crate) async fn places_of(client: &Client, node: &Name) -> Option<PodPlaces> {
+    match ask(client, node).await {
+        Ranges::Known(places) => Some(places),
+        Ranges::Unknown(_) => None,
+    }
+}
+
 /// What a Node object says.
 pub(crate) fn of_object(node: &Name, object: Node) -> Ranges {
     let spec = object.spec.unwrap_or_default();

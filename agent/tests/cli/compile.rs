@@ -176,3 +176,28 @@ Kinds that policy does not depend on, passed over:
 ";
     assert_eq!(ran.stdout, expected);
 }
+
+#[test]
+fn compile_closes_pods_that_have_no_rules_yet() {
+    let folder = folder();
+    let closed = "compile -f shop.yaml --node node-a --pod-start closed";
+    let ran = netpol(
+        &folder,
+        &format!("{closed} --pod-cidr 10.244.1.0/24 --pod-interface cali*"),
+    );
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    for words in [
+        "ip saddr 10.244.1.0/24 ip saddr != @programmed4 goto not-programmed-egress",
+        "iifname \"cali*\"",
+        "elements = { 10.244.1.2 }",
+    ] {
+        assert!(ran.stdout.contains(words), "no {words} in {}", ran.stdout);
+    }
+    let ran = netpol(&folder, closed);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("Give --pod-cidr"), "{}", ran.stderr);
+    // Without the mode the places are of no meaning.
+    let plain = netpol(&folder, "compile -f shop.yaml");
+    let told = netpol(&folder, "compile -f shop.yaml --pod-cidr 10.244.1.0/24");
+    assert_eq!(told.stdout, plain.stdout);
+}

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::world::World;
 use crate::compile::{PodPlaces, Protection, add_base_chains, programmed_set};
-use crate::model::Pod;
+use crate::model::{Pod, PodAddresses};
 use crate::ruleset::{Draft, DropLog, Element, Family, Ident, Ruleset};
 
 /// How it is to be.
@@ -64,7 +64,7 @@ impl Base {
         }
         if !is_filled {
             let addresses = world.local_pods().map(Pod::network_addresses);
-            for address in addresses.flat_map(|addresses| addresses.iter()) {
+            for address in addresses.flat_map(PodAddresses::iter) {
                 program(address, true, draft);
             }
         }

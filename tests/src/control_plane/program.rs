@@ -135,6 +135,10 @@ impl Program {
         let _ = self.child.wait();
     }
 
+    pub(crate) fn name(&self) -> &'static str {
+        self.recipe.name
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }

@@ -108,6 +108,22 @@ pub(super) fn kubelet(authority: &Path, serving: &[String; 2]) -> Value {
     })
 }
 
+/// A kubelet that knows no API server and runs what lies in a folder.
+pub(super) fn lone_kubelet(manifests: &str) -> Value {
+    let mut kubelet = kubelet(Path::new(""), &[String::new(), String::new()]);
+    let changed = json!({
+        "enableServer": false,
+        "staticPodPath": manifests,
+        "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
+        "authorization": {"mode": "AlwaysAllow"},
+    });
+    if let (Value::Object(kubelet), Value::Object(changed)) = (&mut kubelet, changed) {
+        kubelet.extend(changed);
+        kubelet.retain(|key, _| !key.starts_with("tls"));
+    }
+    kubelet
+}
+
 pub(super) fn kube_proxy(mode: Proxy, node: &NodeSpec, kubeconfig: &Path) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",

@@ -18,6 +18,7 @@
 //! is gone with its last process, and all of them are killed with the first, also when the test program is. What is
 //! left then, a temporary folder and empty control groups, the next cluster removes.
 
+mod alone;
 mod command;
 mod config;
 mod error;
@@ -35,6 +36,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub use alone::LoneNode;
 pub use command::wait_for;
 pub use error::ClusterError;
 pub use image::{AGNHOST, PAUSE, netpol_image};

@@ -6,7 +6,7 @@ use super::ClusterError;
 
 /// Settings of every namespace, made before it has interfaces: those inherit them. Without duplicate address detection
 /// there is nothing to wait for after an address was added.
-const EVERYWHERE: &[(&str, &str)] = &[
+pub(super) const EVERYWHERE: &[(&str, &str)] = &[
     ("net/ipv6/conf/all/accept_dad", "0"),
     ("net/ipv6/conf/default/accept_dad", "0"),
     ("net/ipv6/conf/default/accept_ra", "0"),
@@ -14,7 +14,7 @@ const EVERYWHERE: &[(&str, &str)] = &[
 ];
 
 /// What installers of clusters set.
-const NODE: &[(&str, &str)] = &[
+pub(super) const NODE: &[(&str, &str)] = &[
     ("net/ipv4/ip_forward", "1"),
     ("net/ipv6/conf/all/forwarding", "1"),
     ("net/ipv6/conf/default/forwarding", "1"),

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::command::{self, POLL};
 use super::{ClusterError, Options, config, leftovers};
 use crate::control_plane::program::{Program, Recipe};
@@ -97,12 +99,33 @@ impl Node {
             cgroup,
         };
         node.pid = node.furnished()?;
-        let configuration = node.folder.join("containerd.toml");
-        node.run_on(
-            "containerd",
-            &[format!("--config={}", configuration.display())],
-        )?;
+        node.run_containerd()?;
         Ok(node)
+    }
+
+    fn run_containerd(&mut self) -> Result<(), ClusterError> {
+        let configuration = self.folder.join("containerd.toml");
+        let argument = format!("--config={}", configuration.display());
+        self.run_on("containerd", &[argument])
+    }
+
+    /// Kills containerd and starts it again.
+    pub(super) fn restart_containerd(&mut self) -> Result<(), ClusterError> {
+        self.programs
+            .retain(|program| program.name() != "containerd");
+        self.run_containerd()
+    }
+
+    /// Starts a kubelet that belongs to no cluster.
+    pub(super) fn run_kubelet(&mut self, configuration: &Value) -> Result<(), ClusterError> {
+        let kubelet = write(&self.folder, "kubelet.json", &configuration.to_string())?;
+        self.run_on(
+            "kubelet",
+            &[
+                format!("--config={}", kubelet.display()),
+                format!("--hostname-override={}", self.spec.name),
+            ],
+        )
     }
 
     /// Waits for the first process to say that everything is in its place.

@@ -52,7 +52,8 @@ fn versions_are_one() {
 
 #[test]
 fn wrong_values_are_refused_by_name() {
-    let rows: [(&[&str], &str); 16] = [
+    let rows: [(&[&str], &str); 17] = [
+        (&["existingConnections=close"], "/existingConnections"),
         (&["agent.logFormat=xml"], "/agent/logFormat"),
         (&["agent.loglevel=debug"], "loglevel"),
         (&["image.pullPolicy=Sometimes"], "/image/pullPolicy"),

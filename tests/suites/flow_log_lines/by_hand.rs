@@ -151,6 +151,13 @@ fn every_reason_is_told_in_words() {
         ),
         (Reason::Cut, r#"reason=cut why="connection cut" extent="#),
         (
+            Reason::Revoked {
+                isolating: keys(&["shop/db"]),
+                causes: vec!["NetworkPolicy shop/db changed".to_owned()],
+            },
+            r#"reason=revoked denied_by=shop/db why="cut by NetworkPolicy shop/db changed" extent="#,
+        ),
+        (
             Reason::Changed,
             r#"reason=changed why="policies, labels or addresses had just changed" extent="#,
         ),

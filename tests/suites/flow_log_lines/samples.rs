@@ -283,6 +283,24 @@ fn for_other_reasons() -> Vec<FlowEvent> {
             ..going_out()
         },
         FlowEvent {
+            time: at(25),
+            extent: Extent::Connection,
+            transport: Some(PacketTransport::Tcp {
+                source_port: 40003,
+                destination_port: 8443,
+                flags: None,
+            }),
+            interface: None,
+            reason: Reason::Revoked {
+                isolating: keys(&["shop/db", "shop/default-deny"]),
+                causes: vec![
+                    "NetworkPolicy shop/db changed".to_owned(),
+                    "Pod shop/web-7d4b9c-x2x4v relabelled".to_owned(),
+                ],
+            },
+            ..refused()
+        },
+        FlowEvent {
             time: at(17),
             source: world(""),
             destination: world(""),
@@ -301,6 +319,7 @@ pub(crate) fn all() -> Vec<Line> {
         LostAt::AgentQueue,
         LostAt::Output,
         LostAt::RateLimit,
+        LostAt::CutLimit,
     ];
     let mut flows = vec![refused()];
     flows.extend(without_a_rule());

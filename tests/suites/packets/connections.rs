@@ -151,7 +151,8 @@ fn the_own_node_gets_in_by_any_of_its_addresses() {
     }
 }
 
-/// A connection that was allowed once stays open when it no longer is; new ones fail.
+/// The rules alone let a connection that was allowed once go on when it no longer is; new ones fail. It is for the agent to
+/// cut it, unless it is told not to (decision L3).
 #[test]
 fn established_connections_survive_a_policy() {
     if !privileged("established_connections_survive_a_policy") {

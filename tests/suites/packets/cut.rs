@@ -71,7 +71,7 @@ impl Talk {
         let (from, to) = (&self.sockets[from], &self.sockets[to]);
         to.set_read_timeout(Some(within)).expect("a time");
         from.send(b"ping").expect("sent");
-        match to.recv(&mut [0; 16]) {
+        match uninterrupted(|| to.recv(&mut [0; 16])) {
             Ok(_) => true,
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
             Err(error) => panic!("{}: {error}", self.name),
@@ -95,10 +95,20 @@ impl Talk {
             if number == 1 {
                 stream.write_all(b"pong").expect("the first is taken");
             }
-            let answer = stream.read(&mut [0; 4]);
+            let answer = uninterrupted(|| stream.read(&mut [0; 4]));
             let kind = answer.map_err(|error| error.kind());
             let reset = Err(ErrorKind::ConnectionReset);
             assert_eq!(kind, reset, "{}, end {number}", self.name);
+        }
+    }
+}
+
+/// A wait that has an end is not begun anew by the kernel when a signal comes between.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }

@@ -10,6 +10,7 @@ use netpol_tests::lab::{
 };
 use policy_compiler::compile::Protection;
 
+use crate::cut::uninterrupted;
 use crate::shots::{ARRIVED_WITHIN, DENIED_WITHIN, Shots};
 use crate::world::{CALLER, FAR, NEAR, STRANGER, addresses, at, build, open_to};
 
@@ -128,7 +129,8 @@ fn a_forged_source_does_not_get_into_anothers_connection() {
                         .set_read_timeout(Some(ARRIVED_WITHIN))
                         .expect("a time");
                     sender.send(b"true").expect("sent");
-                    let (length, from) = receiver.recv_from(&mut buffer).expect("arrives");
+                    let (length, from) =
+                        uninterrupted(|| receiver.recv_from(&mut buffer)).expect("arrives");
                     assert_eq!((&buffer[..length], from), (&b"true"[..], client));
                 };
                 sent_truly();
@@ -140,7 +142,7 @@ fn a_forged_source_does_not_get_into_anothers_connection() {
                 };
                 let arrives = |within| {
                     receiver.set_read_timeout(Some(within)).expect("a time");
-                    match receiver.recv_from(&mut [0; 64]) {
+                    match uninterrupted(|| receiver.recv_from(&mut [0; 64])) {
                         Ok(_) => true,
                         Err(error) if error.kind() == ErrorKind::WouldBlock => false,
                         Err(error) => panic!("{topology}: {error}"),

@@ -10,6 +10,7 @@ use netpol_tests::lab::{
 use policy_compiler::compile::{PodPlaces, Protection};
 use policy_compiler::model::Snapshot;
 
+use crate::cut::uninterrupted;
 use crate::world::{CALLER, FAR, NEAR, STRANGER, addresses, at, build, check, deny_all, open_to};
 
 const LONG: Duration = Duration::from_secs(5);
@@ -167,5 +168,5 @@ fn talk(stream: &mut TcpStream, socket: &UdpSocket) -> std::io::Result<()> {
     stream.write_all(b"still there?")?;
     stream.read_exact(&mut [0; 12])?;
     socket.send(b"np?\n")?;
-    socket.recv(&mut [0; 64]).map(drop)
+    uninterrupted(|| socket.recv(&mut [0; 64])).map(drop)
 }

@@ -20,15 +20,14 @@ use crate::ruleset::{
 pub(super) fn condition(condition: &Match) -> Vec<Statement<'_>> {
     match condition {
         Match::Tracked => {
-            let state = named(NamedExpression::CT(CT {
-                key: "state".into(),
-                family: None,
-                dir: None,
-            }));
             let states = ["established", "related"]
                 .map(|s| Expression::String(s.into()))
                 .to_vec();
-            vec![matching(state, Operator::IN, Expression::List(states))]
+            vec![matching(
+                ct("state"),
+                Operator::IN,
+                Expression::List(states),
+            )]
         }
         Match::NeighbourDiscovery => {
             let types = Range {
@@ -47,43 +46,28 @@ pub(super) fn condition(condition: &Match) -> Vec<Statement<'_>> {
                 ),
             ]
         }
-        Match::Translated => {
-            let status = named(NamedExpression::CT(CT {
-                key: "status".into(),
-                family: None,
-                dir: None,
-            }));
-            vec![matching(status, Operator::IN, string(&"dnat"))]
-        }
+        Match::Translated => vec![matching(ct("status"), Operator::IN, string(&"dnat"))],
         Match::Reinjected => {
             vec![matching(meta(MetaKey::Iif), Operator::EQ, string(&"0"))]
         }
         Match::SourceIsLocal => {
-            let fib = Fib {
-                result: FibResult::Type,
-                flags: HashSet::from([FibFlag::Saddr]),
-            };
             vec![matching(
-                named(NamedExpression::Fib(fib)),
+                fib(FibResult::Type, HashSet::from([FibFlag::Saddr])),
                 Operator::EQ,
                 Expression::String("local".into()),
             )]
         }
         Match::Cut => vec![matching(
-            label(),
+            ct("label"),
             Operator::IN,
             Expression::Number(CUT_LABEL.into()),
         )],
         Match::NoWayBack => {
-            let fib = Fib {
-                result: FibResult::Oif,
-                flags: HashSet::from([FibFlag::Saddr, FibFlag::Iif]),
-            };
-            let is_there = Expression::Boolean(false);
+            let flags = HashSet::from([FibFlag::Saddr, FibFlag::Iif]);
             vec![matching(
-                named(NamedExpression::Fib(fib)),
+                fib(FibResult::Oif, flags),
                 Operator::EQ,
-                is_there,
+                Expression::Boolean(false),
             )]
         }
         Match::InterfaceKind(kind) => {
@@ -189,7 +173,7 @@ pub(super) fn verdict(verdict: &Verdict) -> Vec<Statement<'_>> {
             Statement::Reject(Some(Reject::new(Some(RejectType::TCPReset), None))),
         ],
         Verdict::SetCutLabel => vec![Statement::Mangle(Mangle {
-            key: label(),
+            key: ct("label"),
             value: Expression::Number(CUT_LABEL.into()),
         })],
         Verdict::Jump(chain) => vec![Statement::Jump(target(chain))],
@@ -234,13 +218,17 @@ fn payload(protocol: &'static str, field: &'static str) -> Expression<'static> {
     named(NamedExpression::Payload(Payload::PayloadField(field)))
 }
 
+fn fib(result: FibResult, flags: HashSet<FibFlag>) -> Expression<'static> {
+    named(NamedExpression::Fib(Fib { result, flags }))
+}
+
 fn meta(key: MetaKey) -> Expression<'static> {
     named(NamedExpression::Meta(Meta { key }))
 }
 
-fn label() -> Expression<'static> {
+fn ct(key: &'static str) -> Expression<'static> {
     named(NamedExpression::CT(CT {
-        key: "label".into(),
+        key: key.into(),
         family: None,
         dir: None,
     }))

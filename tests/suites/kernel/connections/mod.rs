@@ -2,5 +2,6 @@
 
 mod cutting;
 mod ground;
+mod planned;
 mod reading;
 mod refusals;

@@ -29,7 +29,9 @@ fn findings_of(node: &Netns, script: &str, arguments: &str) -> Vec<Value> {
     let binary = netpol_binary().unwrap_or_else(|error| panic!("{error}"));
     let binary = binary.display().to_string();
     // Findings are on standard output whatever the exit code, which is told behind them.
-    let script = format!("{script}\n\"$1\" doctor --no-cluster -o json {arguments}; echo $?");
+    let script = format!(
+        "{script}\n\"$1\" doctor --no-cluster --pod-start open -o json {arguments}; echo $?"
+    );
     let command = ["unshare", "--mount", "sh", "-c", &script, "sh", &binary];
     let said = node
         .run(&command, "")

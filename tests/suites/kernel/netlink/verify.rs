@@ -79,6 +79,27 @@ fn differences_are_printed() {
     assert_eq!(verify(""), "map ingress4: 10.244.1.3 is missing\nexit 1\n");
     // It tells, and changes nothing.
     assert_eq!(verify(""), "map ingress4: 10.244.1.3 is missing\nexit 1\n");
+    // A table that closes pods is as good as one that does not, as far as it may close that.
+    let places = "--pod-cidr 10.244.1.0/24";
+    let closed = sh(
+        &netns,
+        &format!(
+            "{netpol} compile --node node-a -f {world} --pod-start closed {places} > {folder}/closed.nft && \
+             nft delete table inet netpol && nft -f {folder}/closed.nft",
+            folder = folder.path().display()
+        ),
+    );
+    assert_eq!(closed, "exit 0\n");
+    for (more, is_same) in [
+        (places, true),
+        ("--pod-start closed --pod-cidr 10.244.1.0/24", true),
+        ("--pod-start open", false),
+        ("--pod-cidr 10.244.2.0/24", false),
+        ("", false),
+    ] {
+        let said = verify(more);
+        assert_eq!(said == same, is_same, "{more}: {said}");
+    }
     let forbidden = sh(
         &netns,
         &format!("setpriv --bounding-set=-net_admin {netpol} verify -f {world}"),

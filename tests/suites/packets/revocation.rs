@@ -1,0 +1,436 @@
+//! What policies allow no longer ends although it has begun, at once and in both directions; what they allow goes on
+//! without losing a packet; and the log names what was cut, and why.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use netpol_tests::lab::{
+    Lab, LabSpec, NODES, Place, PodSpec, ServicePort, ServiceSpec, Topology, manifests, privileged,
+};
+use policy_compiler::model::Protocol;
+use serde_json::Value;
+
+use crate::flow_log_ground::{awaited, flows, put};
+use crate::long_lived::{Flows, Kind, Plan, Seen};
+use crate::world::{CALLER, FAR, NEAR, STRANGER, addresses, at, objects};
+
+/// What is forbidden must have ended by then.
+const SOON: Duration = Duration::from_millis(500);
+/// And must not begin again for so long, while both ends go on sending.
+const AFTERWARDS: Duration = Duration::from_millis(400);
+
+/// Nobody may talk to callees but callers of friendly namespaces, and strangers.
+const POLICIES: &str = "
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: closed, namespace: conn }
+spec: { podSelector: { matchLabels: { role: callee } } }
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: strangers, namespace: conn }
+spec:
+  podSelector: { matchLabels: { role: callee } }
+  ingress: [{ from: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: else } } }] }]
+";
+
+const CALLERS: &str = "
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: callers, namespace: conn }
+spec:
+  podSelector: { matchLabels: { role: callee } }
+  ingress:
+    - from:
+        - namespaceSelector: { matchLabels: { team: friends } }
+          podSelector: { matchLabels: { role: caller } }
+";
+
+const MUTE: &str = "
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: mute, namespace: conn }
+spec: { podSelector: { matchLabels: { role: caller } }, policyTypes: [Egress] }
+";
+
+/// A change that forbids what the caller does, and what the log says of it.
+struct Change {
+    name: &'static str,
+    text: String,
+    cause: &'static str,
+    by: &'static str,
+    /// The end whose policies object, and so the node that cuts.
+    is_egress: bool,
+}
+
+fn before() -> String {
+    let objects = objects().replace(
+        "{ name: conn }",
+        "{ name: conn, labels: { team: friends } }",
+    );
+    objects + POLICIES + CALLERS
+}
+
+fn changes() -> Vec<Change> {
+    let edited = |from: &str, to: &str| {
+        let text = before();
+        let other = text.replace(from, to);
+        assert_ne!(text, other, "{from}");
+        other
+    };
+    let of = |name, text, cause, by, is_egress| Change {
+        name,
+        text,
+        cause,
+        by,
+        is_egress,
+    };
+    vec![
+        of(
+            "a policy is edited",
+            edited(
+                "podSelector: { matchLabels: { role: caller } }",
+                "podSelector: { matchLabels: { role: nobody } }",
+            ),
+            "NetworkPolicy conn/callers changed",
+            "closed",
+            false,
+        ),
+        of(
+            "a policy is deleted",
+            edited(CALLERS, ""),
+            "NetworkPolicy conn/callers deleted",
+            "closed",
+            false,
+        ),
+        of(
+            "a policy is added",
+            before() + MUTE,
+            "NetworkPolicy conn/mute added",
+            "mute",
+            true,
+        ),
+        of(
+            "the pod is relabelled",
+            edited("labels: { role: caller }", "labels: { role: none }"),
+            "Pod conn/caller relabelled",
+            "closed",
+            false,
+        ),
+        of(
+            "the namespace is relabelled",
+            edited(
+                "conn, labels: { team: friends }",
+                "conn, labels: { team: foes }",
+            ),
+            "Namespace conn relabelled",
+            "closed",
+            false,
+        ),
+    ]
+}
+
+/// The Services of both callees: for each port that a flow has of its own.
+fn services() -> Vec<ServiceSpec> {
+    let service = |(number, callee): (u8, &str)| {
+        let port = |protocol, port| ServicePort {
+            protocol,
+            port,
+            node_port: None,
+            backends: vec![(addresses(callee)[0], port + 1000).into()],
+        };
+        ServiceSpec {
+            key: format!("conn/service-{number}"),
+            cluster_ips: vec![cluster_address(number)],
+            ports: (7100..7102)
+                .flat_map(|number| [Protocol::Tcp, Protocol::Udp].map(|of| port(of, number)))
+                .collect(),
+        }
+    };
+    [(1, NEAR), (2, FAR)].into_iter().map(service).collect()
+}
+
+fn cluster_address(number: u8) -> IpAddr {
+    [10, 96, 0, number].into()
+}
+
+/// Both protocols directly by both families and through a Service, and echoes.
+fn plans(client: &str) -> Vec<Plan> {
+    let number = u16::from(client == STRANGER);
+    let mut plans = Vec::new();
+    for (service, callee) in [(1, NEAR), (2, FAR)] {
+        let mut add = |kind, via: SocketAddr, server: SocketAddr| {
+            plans.push(Plan {
+                kind,
+                from: at(client),
+                to: at(callee),
+                via,
+                server,
+            });
+        };
+        for kind in [Kind::Tcp, Kind::Udp] {
+            for address in addresses(callee) {
+                let direct = SocketAddr::new(address, 7000 + number);
+                add(kind, direct, direct);
+            }
+            let via = SocketAddr::new(cluster_address(service), 7100 + number);
+            add(kind, via, (addresses(callee)[0], 8100 + number).into());
+        }
+        for address in addresses(callee) {
+            add(Kind::Echo, (address, 0).into(), (address, 0).into());
+        }
+    }
+    plans
+}
+
+/// What the node itself does with its own pod.
+fn of_the_node() -> Vec<Plan> {
+    let direct = |kind, address| Plan {
+        kind,
+        from: Place::node("node-a"),
+        to: at(NEAR),
+        via: (address, 7200).into(),
+        server: (address, 7200).into(),
+    };
+    [Kind::Tcp, Kind::Udp]
+        .into_iter()
+        .flat_map(|kind| addresses(NEAR).map(|address| direct(kind, address)))
+        .collect()
+}
+
+fn build(topology: Topology, more: &[&str]) -> (Lab, PathBuf) {
+    let node = |key: &str| NODES[usize::from(key == FAR)].name.to_owned();
+    let pods = [CALLER, NEAR, FAR, STRANGER].map(|key| PodSpec {
+        key: key.to_owned(),
+        node: node(key),
+        addresses: addresses(key).to_vec(),
+    });
+    let spec = LabSpec {
+        pods: pods.to_vec(),
+        services: services(),
+        ..LabSpec::default()
+    };
+    let mut lab = Lab::build(topology, spec).unwrap_or_else(|error| panic!("{topology}: {error}"));
+    let folder = lab.directory().join("manifests");
+    std::fs::create_dir(&folder).expect("a folder");
+    put(&folder, &before());
+    let more = more.iter().map(|&argument| argument.to_owned());
+    let arguments: Vec<String> = manifests(&folder).into_iter().chain(more).collect();
+    for node in &NODES {
+        lab.start_agent(node.name, &arguments)
+            .and_then(|()| lab.wait_ready(node.name))
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+    (lab, folder)
+}
+
+fn describe<'a>(plans: &'a [Plan], seen: &'a [Seen], is_wrong: impl Fn(&Seen) -> bool) -> String {
+    let wrong = plans.iter().zip(seen).filter(|(_, seen)| is_wrong(seen));
+    wrong.fold(String::new(), |mut text, (plan, seen)| {
+        let _ = writeln!(text, "  {plan:?}: {seen:?}");
+        text
+    })
+}
+
+fn logs(lab: &Lab) -> String {
+    let agents = NODES.iter().filter_map(|node| lab.agent(node.name));
+    agents
+        .map(|agent| agent.log() + &agent.flow_lines())
+        .collect()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// Makes the change, and waits until all of these have ended; how long after the change each did.
+fn cut(
+    lab: &Lab,
+    folder: &std::path::Path,
+    text: &str,
+    plans: &[Plan],
+    flows: &Flows,
+) -> Vec<Duration> {
+    let start = Instant::now();
+    put(folder, text);
+    std::thread::sleep(SOON + AFTERWARDS);
+    let seen = flows.seen();
+    let end = start + SOON;
+    let alive = describe(plans, &seen, |seen| seen.last > end);
+    assert!(
+        alive.is_empty(),
+        "{}: not ended:\n{alive}{}",
+        lab.topology(),
+        logs(lab)
+    );
+    let whole = describe(plans, &seen, |seen| !seen.is_broken);
+    let quiet = plans
+        .iter()
+        .zip(&seen)
+        .any(|(plan, seen)| plan.kind == Kind::Tcp && !seen.is_broken);
+    assert!(!quiet, "{}: not reset:\n{whole}", lab.topology());
+    seen.iter()
+        .map(|seen| seen.last.saturating_duration_since(start))
+        .collect()
+}
+
+/// Each of them is told by the node that cut it, with both ends, the policy and the cause.
+fn assert_told(lab: &Lab, change: &Change, plans: &[Plan], ports: &[u16]) {
+    for (plan, port) in plans.iter().zip(ports) {
+        let node = if !change.is_egress && plan.to == at(FAR) {
+            "node-b"
+        } else {
+            "node-a"
+        };
+        let is_it = |flow: &Value| {
+            let own = &flow["extensions"]["value"];
+            let (l4, sides) = (&flow["l4"], ["ingress_denied_by", "egress_denied_by"]);
+            let source_port = |key: &str| l4[key]["source_port"].as_u64() == Some((*port).into());
+            let is_kind = match plan.kind {
+                Kind::Tcp => source_port("TCP"),
+                Kind::Udp => source_port("UDP"),
+                Kind::Echo => l4["ICMPv4"]["type"] == 8 || l4["ICMPv6"]["type"] == 128,
+            };
+            let (_, pod) = CALLER.split_once('/').expect("a key");
+            own["reason"] == "revoked"
+                && own["causes"] == Value::from(vec![change.cause])
+                && is_kind
+                && flow["source"]["pod_name"] == pod
+                && flow["IP"]["destination"] == plan.server.ip().to_string()
+                && flow[sides[usize::from(change.is_egress)]]
+                    .as_array()
+                    .is_some_and(|policies| {
+                        policies.iter().any(|policy| policy["name"] == change.by)
+                    })
+        };
+        let agent = lab.agent(node).expect("an agent");
+        awaited(&format!("{}: {plan:?}", change.name), || {
+            flows(&agent.flow_lines()).iter().any(is_it).then_some(())
+        });
+    }
+}
+
+#[test]
+fn what_is_forbidden_ends_and_what_is_allowed_goes_on() {
+    if !privileged("what_is_forbidden_ends_and_what_is_allowed_goes_on") {
+        return;
+    }
+    for topology in Topology::ALL {
+        let (lab, folder) = build(topology, &[]);
+        let staying = [plans(STRANGER), of_the_node()].concat();
+        let others = Flows::open(&lab, &staying);
+        let (mut ended, mut revived) = (Vec::new(), Vec::new());
+        for change in changes() {
+            let plans = plans(CALLER);
+            let flows = Flows::open(&lab, &plans);
+            let ports = flows.ports();
+            ended.extend(cut(&lab, &folder, &change.text, &plans, &flows));
+            assert_told(&lab, &change, &plans, &ports);
+            // What has not been told that it is over goes on when it may.
+            let start = Instant::now();
+            put(&folder, &before());
+            let goes_on = |plan: &Plan| plan.kind != Kind::Tcp;
+            let is_back = |(plan, seen): (&Plan, &Seen)| !goes_on(plan) || seen.last > start;
+            while !plans.iter().zip(&flows.seen()).all(is_back) {
+                let late = describe(&plans, &flows.seen(), |seen| seen.last < start);
+                assert!(
+                    start.elapsed() < SOON,
+                    "{}: dead:\n{late}{}",
+                    change.name,
+                    logs(&lab)
+                );
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            revived.push(start.elapsed());
+        }
+        others.hush();
+        let seen = others.seen();
+        let worse = describe(&staying, &seen, |seen| seen.missing > 0 || seen.is_broken);
+        assert!(
+            worse.is_empty(),
+            "{topology}: allowed, and lost packets:\n{worse}{}",
+            logs(&lab)
+        );
+        println!(
+            "{topology}: {} connections ended after a median of {:?}, {:?} at most; allowed again, the last went on after {:?} \
+             at most",
+            ended.len(),
+            median(ended.clone()),
+            ended.iter().max(),
+            revived.iter().max(),
+        );
+    }
+}
+
+/// Another pod has the address from one moment to the next, and is allowed less.
+#[test]
+fn a_new_pod_inherits_nothing_with_its_address() {
+    if !privileged("a_new_pod_inherits_nothing_with_its_address") {
+        return;
+    }
+    let (lab, folder) = build(Topology::RoutedVeth, &[]);
+    let plans = plans(CALLER);
+    let flows = Flows::open(&lab, &plans);
+    let heir = before().replace(
+        "{ name: caller, namespace: conn, labels: { role: caller } }",
+        "{ name: heir, namespace: conn, labels: { role: none } }",
+    );
+    assert_ne!(heir, before());
+    let start = Instant::now();
+    put(&folder, &heir);
+    std::thread::sleep(SOON + AFTERWARDS);
+    let alive = describe(&plans, &flows.seen(), |seen| seen.last > start + SOON);
+    assert!(alive.is_empty(), "not ended:\n{alive}{}", logs(&lab));
+}
+
+/// Policies changed while no agent ran.
+#[test]
+fn an_agent_looks_when_it_starts() {
+    if !privileged("an_agent_looks_when_it_starts") {
+        return;
+    }
+    let (mut lab, folder) = build(Topology::Bridge, &[]);
+    let plans = plans(CALLER);
+    let flows = Flows::open(&lab, &plans);
+    for node in &NODES {
+        lab.stop_agent(node.name, netpol_tests::lab::Signal::SIGKILL)
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+    put(&folder, &changes()[0].text);
+    for node in &NODES {
+        lab.start_agent(node.name, &manifests(&folder))
+            .and_then(|()| lab.wait_ready(node.name))
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+    let start = Instant::now();
+    std::thread::sleep(SOON + AFTERWARDS);
+    let alive = describe(&plans, &flows.seen(), |seen| seen.last > start + SOON);
+    assert!(alive.is_empty(), "not ended:\n{alive}{}", logs(&lab));
+    let told = lab.agent("node-a").expect("an agent").flow_lines();
+    assert!(told.contains("the agent started"), "{told}");
+}
+
+/// With `--existing-connections keep` they are left alone (rule L3).
+#[test]
+fn what_is_kept_goes_on() {
+    if !privileged("what_is_kept_goes_on") {
+        return;
+    }
+    let (lab, folder) = build(Topology::RoutedVeth, &["--existing-connections=keep"]);
+    let plans = plans(CALLER);
+    let flows = Flows::open(&lab, &plans);
+    for change in changes() {
+        put(&folder, &change.text);
+        std::thread::sleep(AFTERWARDS);
+    }
+    flows.hush();
+    let seen = flows.seen();
+    let worse = describe(&plans, &seen, |seen| seen.missing > 0 || seen.is_broken);
+    assert!(worse.is_empty(), "{worse}");
+}
