@@ -37,6 +37,15 @@ fn what_was_there_before_is_nobodys_business() {
 }
 
 #[test]
+fn the_counter_of_another_table_goes_on() {
+    let mut books = Books::default();
+    assert_eq!(read(&mut books, &[(FORGED_AT_PORTS, 7)], &[]), [7]);
+    books.counters_begin_anew();
+    let charged = read(&mut books, &[(FORGED_AT_PORTS, 9)], &[]);
+    assert_eq!(charged, [2]);
+}
+
+#[test]
 fn what_is_on_its_way_is_not_suppressed() {
     let mut books = Books::default();
     read(&mut books, &[], &[]);
