@@ -88,7 +88,7 @@ mod tests {
             "spec": {"nodeName": node},
             "status": {"phase": phase, "podIPs": [{"ip": address}]},
         });
-        Event::Pod(decode::pod(&pod).expect("a pod"))
+        Event::Pod(decode::pod(&pod).object.expect("a pod"))
     }
 
     #[test]
