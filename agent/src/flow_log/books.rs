@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use policy_compiler::model::{Direction, ObjectKey};
 
+use crate::flow_log::kernel::counters::FORGED_AT_PORTS;
+
 /// What a counter counts for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Account {
@@ -126,9 +128,9 @@ impl Books {
         self.counters = stand.collect();
     }
 
-    /// The table has been made anew, and its counters with it.
+    /// The table has been made anew, and its counters with it, but not the one of the other table.
     pub fn counters_begin_anew(&mut self) {
-        self.counters.clear();
+        self.counters.retain(|name, _| name == FORGED_AT_PORTS);
     }
 
     /// Accounts whose counters are gone, and of which nothing is under way, would add up for ever.

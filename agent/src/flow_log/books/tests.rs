@@ -37,6 +37,19 @@ fn what_was_there_before_is_nobodys_business() {
 }
 
 #[test]
+fn the_counter_of_another_table_goes_on() {
+    let mut books = Books::default();
+    let charged = |books: &mut Books, value| {
+        let counter = (FORGED_AT_PORTS.to_owned(), account("a"), value);
+        let charges = books.read(&[counter], &[], true);
+        charges.into_values().sum::<u64>()
+    };
+    assert_eq!(charged(&mut books, 7), 7);
+    books.counters_begin_anew();
+    assert_eq!(charged(&mut books, 9), 2);
+}
+
+#[test]
 fn what_is_on_its_way_is_not_suppressed() {
     let mut books = Books::default();
     read(&mut books, &[], &[]);
