@@ -16,7 +16,10 @@ impl Deleted {
         const FORMS: &str =
             "must be like networkpolicy/NAMESPACE/NAME, pod/NAMESPACE/NAME or namespace/NAME";
         let (kind, name) = text.split_once('/').ok_or(FORMS)?;
-        let key = || name.parse::<ObjectKey>().map_err(|error| error.to_string());
+        let key = || match name.contains('/') {
+            true => name.parse::<ObjectKey>().map_err(|error| error.to_string()),
+            false => Err(FORMS.to_owned()),
+        };
         // As kubectl calls them.
         let identity = match kind.to_ascii_lowercase().as_str() {
             "networkpolicy" | "networkpolicies" | "netpol" => Identity::Policy(key()?),
