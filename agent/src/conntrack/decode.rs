@@ -199,7 +199,7 @@ mod tests {
             let bytes = written(|w| {
                 encode::whole(w, &Connection::new(tuple));
                 w.nest(PROTOCOL_STATE, |w| {
-                    w.nest(TCP, |w| w.put(TCP_STATE, &[state]))
+                    w.nest(TCP, |w| w.put(TCP_STATE, &[state]));
                 });
             });
             let found = connection(Attributes(&bytes.expect("short")));
