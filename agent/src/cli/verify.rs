@@ -143,8 +143,7 @@ fn with_ports(said: Result<String, Failure>, differences: &[String]) -> Result<S
         .map(|line| printable(line) + "\n")
         .collect();
     match said {
-        Ok(said) => Err(Failure::Found(said + &lines)),
-        Err(Failure::Found(said)) => Err(Failure::Found(said + &lines)),
+        Ok(said) | Err(Failure::Found(said)) => Err(Failure::Found(said + &lines)),
         other => other,
     }
 }

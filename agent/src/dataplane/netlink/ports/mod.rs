@@ -24,6 +24,7 @@ use crate::netlink::{Attributes, Channel, Header, NFTABLES, Writer, kind};
 use commands::Commands;
 pub(crate) use content::Content;
 pub(crate) use layout::Drops;
+pub(crate) use read::FoundTable;
 
 /// `NFPROTO_BRIDGE`
 const BRIDGE: u8 = 7;
