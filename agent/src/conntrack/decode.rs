@@ -160,7 +160,7 @@ mod tests {
             if original.icmp.is_none() {
                 connection.reply.source_port = backend;
             }
-            Connection { zone, zone_of, master, labels, id, status, ..connection }
+            Connection { zone, zone_of, id, master, labels, status, ..connection }
         }
     }
 

@@ -16,9 +16,11 @@ impl Deleted {
         const FORMS: &str =
             "must be like networkpolicy/NAMESPACE/NAME, pod/NAMESPACE/NAME or namespace/NAME";
         let (kind, name) = text.split_once('/').ok_or(FORMS)?;
-        let key = || match name.contains('/') {
-            true => name.parse::<ObjectKey>().map_err(|error| error.to_string()),
-            false => Err(FORMS.to_owned()),
+        let key = || {
+            if !name.contains('/') {
+                return Err(FORMS.to_owned());
+            }
+            name.parse::<ObjectKey>().map_err(|error| error.to_string())
         };
         // As kubectl calls them.
         let identity = match kind.to_ascii_lowercase().as_str() {
