@@ -42,7 +42,8 @@ impl Protection {
             Self::Off => &[
                 "podStart=open",
                 "nri.socket=off",
-                "agent.extraArgs={--existing-connections=keep,--source-guard=off}",
+                "existingConnections=keep",
+                "sourceGuard=off",
             ],
         }
     }
