@@ -13,10 +13,6 @@ use crate::stage::{Outcome, SOON, Stage, text};
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("nothing passes before the rules", nothing_passes),
     ("nothing is lost after the start", nothing_is_lost),
-    (
-        "without protection pods' first packets pass",
-        first_packets_pass,
-    ),
 ];
 
 const CLOSED: &str = "
