@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use netpol_agent::conntrack::{Connection, Conntrack, Order, Which};
+use netpol_agent::conntrack::{Connection, Conntrack, Order, Way, Which};
 use netpol_tests::lab::{Netns, Tracked, privileged, track};
 
 /// Connections of others.

@@ -16,7 +16,7 @@ Examples:
   Rules for all pods, as if they ran on one node:
     netpol compile -f shop.yaml
   What the agent on node-a would load:
-    netpol compile -f shop.yaml --node node-a
+    netpol compile -f shop.yaml --node node-a --whole-table
   Only what concerns one pod, in the cluster that kubectl talks to:
     netpol compile --pod shop/db
   Which pods are isolated, and by which policies:
@@ -51,6 +51,10 @@ pub(super) struct Compile {
     /// Without the rules that log what is dropped
     #[arg(long)]
     no_flow_log: bool,
+
+    /// With what is in the agent's table beside the rules of policies: what cuts connections and finds forged sources
+    #[arg(long)]
+    whole_table: bool,
 
     /// With what keeps pods closed until their rules are written: an agent without the flag adds it once the container
     /// runtime waits
@@ -95,7 +99,8 @@ impl Compile {
         }
         Ok(Protection {
             closed: places.filter(|_| self.pod_start == PodStart::Closed),
-            ..Protection::default()
+            revocable: self.whole_table,
+            source_guard: self.whole_table,
         })
     }
 

@@ -85,9 +85,10 @@ impl Plan {
                     Output::Table => found.table(),
                     Output::Json => found.json(),
                 };
-                match found.is_empty() {
-                    true => Ok(output),
-                    false => Err(Failure::Found(output)),
+                if found.is_empty() {
+                    Ok(output)
+                } else {
+                    Err(Failure::Found(output))
                 }
             }
             Err(Failure::Because(problem)) => Err(Failure::Trouble(problem)),

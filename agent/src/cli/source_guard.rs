@@ -38,11 +38,11 @@ impl SourceGuardArguments {
         }
         match PortGuard::remove() {
             Ok(true) => {
-                info!("--source-guard off: table bridge netpol of an earlier agent is removed")
+                info!("--source-guard off: table bridge netpol of an earlier agent is removed");
             }
             Ok(false) => {}
             Err(error) => {
-                warn!(%error, "--source-guard off: table bridge netpol cannot be removed, should there be one")
+                warn!(%error, "--source-guard off: table bridge netpol cannot be removed, should there be one");
             }
         }
         PortGuard::off()

@@ -124,10 +124,8 @@ fn answer(protocol: u8, kind: u8) -> u8 {
     match (protocol, kind) {
         (ICMP, 8) => 0,
         (ICMP, 0) => 8,
-        (ICMP, 13 | 15 | 17) => kind + 1,
-        (ICMP, 14 | 16 | 18) => kind - 1,
-        (ICMPV6, 128 | 139) => kind + 1,
-        (ICMPV6, 129 | 140) => kind - 1,
+        (ICMP, 13 | 15 | 17) | (ICMPV6, 128 | 139) => kind + 1,
+        (ICMP, 14 | 16 | 18) | (ICMPV6, 129 | 140) => kind - 1,
         _ => kind,
     }
 }
@@ -161,6 +159,7 @@ impl Connection {
     }
 
     /// Who accepted it: the backend, where a Service was addressed.
+    #[expect(clippy::misnamed_getters, reason = "who answers is who accepted")]
     pub fn destination(&self) -> IpAddr {
         self.reply.source
     }

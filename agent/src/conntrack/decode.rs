@@ -160,7 +160,7 @@ mod tests {
             if original.icmp.is_none() {
                 connection.reply.source_port = backend;
             }
-            Connection { zone, zone_of, master, labels, id, status, ..connection }
+            Connection { zone, zone_of, id, master, labels, status, ..connection }
         }
     }
 
@@ -199,7 +199,7 @@ mod tests {
             let bytes = written(|w| {
                 encode::whole(w, &Connection::new(tuple));
                 w.nest(PROTOCOL_STATE, |w| {
-                    w.nest(TCP, |w| w.put(TCP_STATE, &[state]))
+                    w.nest(TCP, |w| w.put(TCP_STATE, &[state]));
                 });
             });
             let found = connection(Attributes(&bytes.expect("short")));

@@ -29,21 +29,18 @@ pub(super) fn tuple(writer: &mut Writer, kind: u16, tuple: &Tuple, zone: Option<
         });
         w.nest(TUPLE_PROTOCOL, |w| {
             w.put(PROTOCOL, &[tuple.protocol]);
-            match tuple.icmp {
-                Some(icmp) => {
-                    let [id, kind, code] = match tuple.source {
-                        IpAddr::V4(_) => [ICMP_ID, ICMP_TYPE, ICMP_CODE],
-                        IpAddr::V6(_) => [ICMPV6_ID, ICMPV6_TYPE, ICMPV6_CODE],
-                    };
-                    w.be16(id, tuple.source_port);
-                    w.put(kind, &[icmp.kind]);
-                    w.put(code, &[icmp.code]);
-                }
+            if let Some(icmp) = tuple.icmp {
+                let [id, kind, code] = match tuple.source {
+                    IpAddr::V4(_) => [ICMP_ID, ICMP_TYPE, ICMP_CODE],
+                    IpAddr::V6(_) => [ICMPV6_ID, ICMPV6_TYPE, ICMPV6_CODE],
+                };
+                w.be16(id, tuple.source_port);
+                w.put(kind, &[icmp.kind]);
+                w.put(code, &[icmp.code]);
+            } else {
                 // The kernel passes over ports of protocols that have none.
-                None => {
-                    w.be16(SOURCE_PORT, tuple.source_port);
-                    w.be16(DESTINATION_PORT, tuple.destination_port);
-                }
+                w.be16(SOURCE_PORT, tuple.source_port);
+                w.be16(DESTINATION_PORT, tuple.destination_port);
             }
         });
         if let Some(zone) = zone {

@@ -70,11 +70,9 @@ pub fn objection<'a>(
     };
     let verdict = judge_between(snapshot, &flow, &source, &destination, 0);
     let policies = |is_asked: bool, direction| {
-        let side = verdict.side(direction);
-        match is_asked {
-            true => side.denied_by().to_vec(),
-            false => Vec::new(),
-        }
+        let denied_by = verdict.side(direction).denied_by();
+        let asked = denied_by.iter().filter(|_| is_asked);
+        asked.cloned().collect::<Vec<_>>()
     };
     let objection = Objection {
         egress: policies(is_egress_ours, Direction::Egress),

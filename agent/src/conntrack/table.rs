@@ -86,7 +86,7 @@ impl Conntrack {
             return self.walk(0, None, which, take).map(drop);
         };
         let of = |is_wanted: fn(&IpAddr) -> bool| -> BTreeSet<IpAddr> {
-            addresses.iter().copied().filter(|a| is_wanted(a)).collect()
+            addresses.iter().copied().filter(is_wanted).collect()
         };
         for (family, of_family) in [(V4, of(IpAddr::is_ipv4)), (V6, of(IpAddr::is_ipv6))] {
             if of_family.is_empty() {

@@ -19,6 +19,7 @@ mod guard;
 mod pods;
 pub(crate) mod ports;
 mod task;
+mod verify;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -33,9 +34,10 @@ use tracing::warn;
 use crate::dataplane::NetlinkError;
 use crate::telemetry::Telemetry;
 use guard::Guard;
-pub use guard::{Guarded, verify};
+pub use guard::Guarded;
 use pods::LocalPods;
 use task::Request;
+pub use verify::verify;
 
 /// Whoever waits for a pod to be bound waits no longer than this, as when another program holds nftables.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -109,12 +109,12 @@ impl Causes {
 
     /// Those that can be about a connection between these pods, eight at most, and how many there are besides. Without such,
     /// all of them are, since one must be.
-    pub fn of<'a>(&self, pods: impl IntoIterator<Item = &'a ObjectKey> + Clone) -> Vec<String> {
+    pub fn of(&self, pods: &[&ObjectKey]) -> Vec<String> {
         let is_about = |object: &Object| {
-            pods.clone().into_iter().any(|pod| match object {
+            pods.iter().any(|pod| match object {
                 Object::Policy(policy) => policy.namespace == pod.namespace,
                 Object::Namespace(name) => *name == pod.namespace,
-                Object::Pod(key) => key == pod,
+                Object::Pod(key) => key == *pod,
             })
         };
         let about = self.objects.iter().filter(|(object, _)| is_about(object));
@@ -275,7 +275,7 @@ mod tests {
         for (events, expected) in rows {
             let text = format!("{events:?}");
             assert_eq!(
-                causes(before(), events).of(&[key("shop/web")]),
+                causes(before(), events).of(&[&key("shop/web")]),
                 expected,
                 "{text}"
             );
@@ -287,6 +287,7 @@ mod tests {
         let mut events = vec![policy("else", "x", &["Egress"])];
         let of = |events: &[Event], pods: &[&str]| {
             let pods: Vec<ObjectKey> = pods.iter().map(|pod| key(pod)).collect();
+            let pods: Vec<&ObjectKey> = pods.iter().collect();
             causes(vec![], events.to_vec()).of(&pods)
         };
         // One must be, whatever one thinks.
@@ -307,12 +308,12 @@ mod tests {
             .collect();
         let causes = causes(vec![], events);
         assert_eq!(causes.objects.len(), REMEMBERED);
-        let told = causes.of(&[key("shop/web")]);
+        let told = causes.of(&[&key("shop/web")]);
         assert_eq!(told.len(), TOLD + 1);
         assert_eq!(told[0], "NetworkPolicy shop/p000 added");
         assert_eq!(told[TOLD], format!("and {} more", REMEMBERED - TOLD));
         assert_eq!(
-            causes.of(&[key("other/web")]).last().map(String::as_str),
+            causes.of(&[&key("other/web")]).last().map(String::as_str),
             Some(&*format!("and {} more", REMEMBERED + 20 - TOLD))
         );
         assert_eq!(

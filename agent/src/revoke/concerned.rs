@@ -116,7 +116,7 @@ struct Touched<'a> {
     sets: BTreeSet<&'a Ident>,
 }
 
-impl<'a> Touched<'a> {
+impl Touched<'_> {
     fn is_empty(&self) -> bool {
         self.chains.is_empty() && self.sets.is_empty()
     }
@@ -164,15 +164,11 @@ fn add_elements<'a>(
     touched: &mut Touched<'a>,
 ) {
     for element in elements {
-        match address(element) {
-            Some(address) => {
-                to.insert(address);
-            }
-            None => {
-                touched.sets.insert(set);
-                return;
-            }
-        }
+        let Some(address) = address(element) else {
+            touched.sets.insert(set);
+            return;
+        };
+        to.insert(address);
     }
 }
 

@@ -98,11 +98,11 @@ fn tuple(kind: u16, source: SocketAddr, destination: SocketAddr, protocol: u8) -
         attribute(2, &source.port().to_be_bytes()),
         attribute(3, &destination.port().to_be_bytes()),
     ];
-    let parts = [
+    let both = [
         attribute(1 | NESTED, &addresses),
         attribute(2 | NESTED, &ports.concat()),
     ];
-    attribute(kind | NESTED, &parts.concat())
+    attribute(kind | NESTED, &both.concat())
 }
 
 fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {

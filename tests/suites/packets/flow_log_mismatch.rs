@@ -138,6 +138,8 @@ fn changes_are_no_mismatch() {
     }
     assert_eq!(mismatches, 0);
     assert!(sent > 1000, "only {sent} packets were sent");
+    // What began when it was allowed is cut, where its agent comes to it before its end.
+    reasons.retain(|reason, _| !["cut", "revoked"].contains(&reason.as_str()));
     let known: Vec<&str> = reasons.keys().map(String::as_str).collect();
     assert_eq!(known, ["changed", "no-rule"], "{reasons:?}");
 }

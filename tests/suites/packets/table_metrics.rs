@@ -51,7 +51,7 @@ fn listed(lab: &Lab) -> [u64; 6] {
     let mut counts = [0; 6];
     for object in listing["nftables"].as_array().expect("a list") {
         for (kind, object) in object.as_object().expect("an object") {
-            let is_ours = object["table"] == "netpol";
+            let is_ours = object["family"] == "inet" && object["table"] == "netpol";
             let place = KINDS
                 .iter()
                 .position(|name| name.trim_end_matches('s') == kind);

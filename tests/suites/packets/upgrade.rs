@@ -107,7 +107,16 @@ fn expected(folder: &Path) -> Vec<String> {
     let netns = Netns::new("expected").expect("a namespace");
     let binary = netpol_binary().unwrap_or_else(|error| panic!("{error}"));
     let (binary, folder) = (binary.display().to_string(), folder.display().to_string());
-    let compiled = netns.run(&[&binary, "compile", "--node", NODE, "-f", &folder], "");
+    let compile = [
+        &binary,
+        "compile",
+        "--whole-table",
+        "--node",
+        NODE,
+        "-f",
+        &folder,
+    ];
+    let compiled = netns.run(&compile, "");
     let compiled = compiled.unwrap_or_else(|error| panic!("{error}"));
     netns
         .nft(&compiled)

@@ -16,7 +16,12 @@ impl Deleted {
         const FORMS: &str =
             "must be like networkpolicy/NAMESPACE/NAME, pod/NAMESPACE/NAME or namespace/NAME";
         let (kind, name) = text.split_once('/').ok_or(FORMS)?;
-        let key = || name.parse::<ObjectKey>().map_err(|error| error.to_string());
+        let key = || {
+            if !name.contains('/') {
+                return Err(FORMS.to_owned());
+            }
+            name.parse::<ObjectKey>().map_err(|error| error.to_string())
+        };
         // As kubectl calls them.
         let identity = match kind.to_ascii_lowercase().as_str() {
             "networkpolicy" | "networkpolicies" | "netpol" => Identity::Policy(key()?),

@@ -185,9 +185,10 @@ fn protocol(number: u8) -> String {
 
 fn transport(ends: &Ends) -> String {
     let name = protocol(ends.protocol);
-    match has_ports(ends.protocol) {
-        true => format!("{name} {}", ends.port),
-        false => name,
+    if has_ports(ends.protocol) {
+        format!("{name} {}", ends.port)
+    } else {
+        name
     }
 }
 

@@ -211,7 +211,7 @@ impl Attribution {
             interface: None,
             reason: Reason::Revoked {
                 isolating: cut.objection.side(direction).to_vec(),
-                causes: cut.causes.of(keys),
+                causes: cut.causes.of(&keys),
             },
             hints: cut.other_side().into_iter().collect(),
             suppressed: 0,

@@ -35,13 +35,16 @@ fn spaces(found: &[(u32, &[&str])]) -> Spaces {
     found.iter().map(space).collect()
 }
 
+/// Addresses, and the ports they are bound to.
+type Bound = Vec<(String, u32)>;
+
 /// The next state, as the agent gets there: what is bound to which port, and what is where it does not belong.
 fn step(
     bindings: &mut Bindings,
     here: &[u32],
     pods: &[(&str, &str)],
     found: &[(u32, &[&str])],
-) -> (Vec<(String, u32)>, Vec<(u32, String)>) {
+) -> (Bound, Vec<(u32, String)>) {
     let (ports, pods, mut spaces) = (ports(here), owners(pods), spaces(found));
     *bindings = kept(bindings, &ports, &pods);
     let unknown = unknown(bindings, &ports, &pods);
@@ -52,7 +55,7 @@ fn step(
     (bound.collect(), conflicts.collect())
 }
 
-fn bound(rows: &[(&str, u32)]) -> Vec<(String, u32)> {
+fn bound(rows: &[(&str, u32)]) -> Bound {
     rows.iter()
         .map(|(of, port)| ((*of).to_owned(), *port))
         .collect()

@@ -70,7 +70,7 @@ fn the_next_packet_meets_the_rule() {
         let connection = ground.find(|connection| is_it(connection, port));
         assert!(connection.is_cut(), "{name}");
         for (other, _, exchange) in rows.iter_mut().skip(place + 1) {
-            assert!(exchange.passes(), "{other}, as {} was cut", place);
+            assert!(exchange.passes(), "{other}, as {place} was cut");
         }
         let (name, is_it, exchange) = &mut rows[place];
         assert_eq!(conntrack.restore(&connection).expect(name), DONE, "{name}");

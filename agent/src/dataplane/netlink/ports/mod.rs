@@ -24,6 +24,7 @@ use crate::netlink::{Attributes, Channel, Header, NFTABLES, Writer, kind};
 use commands::Commands;
 pub(crate) use content::Content;
 pub(crate) use layout::Drops;
+pub(crate) use read::FoundTable;
 
 /// `NFPROTO_BRIDGE`
 const BRIDGE: u8 = 7;
@@ -65,13 +66,12 @@ impl PortTable {
         new: &Content,
     ) -> Result<(), NetlinkError> {
         let mut commands = Commands::new();
-        match old {
-            Some(old) => new.replace(old, &mut commands),
-            None => {
-                commands.delete_table();
-                layout::make(self.log.as_ref(), &mut commands);
-                new.replace(&Content::default(), &mut commands);
-            }
+        if let Some(old) = old {
+            new.replace(old, &mut commands);
+        } else {
+            commands.delete_table();
+            layout::make(self.log.as_ref(), &mut commands);
+            new.replace(&Content::default(), &mut commands);
         }
         self.commit(commands)
     }
