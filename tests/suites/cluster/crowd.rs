@@ -1,7 +1,7 @@
 //! A crowd of pods that send and listen from their first instruction, and who hears of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use netpol_tests::kubernetes::{GAP_SENDER, Hammer, Heard, Node, Receiver, wait_for};
@@ -238,19 +238,4 @@ impl Crowd {
 /// What a program printed: the runtime puts time, stream and a mark before it.
 fn words_of(line: &str) -> &str {
     line.splitn(4, ' ').nth(3).unwrap_or_default()
-}
-
-impl Stage {
-    /// All addresses of a pod, a node or the outside.
-    fn all_addresses(&self, place: &str) -> Result<Vec<IpAddr>, String> {
-        if place.contains('/') {
-            return self.addresses(place);
-        }
-        if place == "outside" {
-            let (v4, v6) = netpol_tests::lab::OUTSIDE;
-            return Ok(vec![v4.into(), v6.into()]);
-        }
-        let node = self.cluster.node(place).map_err(text)?.spec();
-        Ok(vec![node.v4.into(), node.v6.into()])
-    }
 }

@@ -105,6 +105,7 @@ fn play(cni: Cni, proxy: Proxy) {
         connections::SCENARIOS,
         forged::SCENARIOS,
         pod_start::SCENARIOS,
+        protection::SCENARIOS,
         plugin::SCENARIOS,
         uninstall::SCENARIOS,
     ]

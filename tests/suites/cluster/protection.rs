@@ -1,10 +1,13 @@
 //! What agents do beside policy: how pods start, what becomes of connections, who may bear which source.
 
 use netpol_tests::helm::render;
-use netpol_tests::kubernetes::{Cluster, Node};
+use netpol_tests::kubernetes::{Cluster, Node, Proxy};
 
 use crate::enforcement::{Enforced, await_rollout};
-use crate::stage::{Outcome, text};
+use crate::stage::{Outcome, Stage, text};
+use crate::{Scenario, connections, forged, pod_start};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[("without protection all of that passes", without)];
 
 /// How the agents protect their nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +45,8 @@ impl Protection {
             Self::Off => &[
                 "podStart=open",
                 "nri.socket=off",
-                "agent.extraArgs={--existing-connections=keep,--source-guard=off}",
+                "existingConnections=keep",
+                "sourceGuard=off",
             ],
         }
     }
@@ -63,4 +67,20 @@ impl Enforced {
             }
         }
     }
+}
+
+/// What other scenarios find is the agents' doing: where they are told not to, all is otherwise. Once for each pod network.
+fn without(stage: &mut Stage) -> Outcome {
+    if stage.options.proxy == Proxy::Nftables {
+        println!("  left to the cluster with the other proxy");
+        return Ok(());
+    }
+    stage.enforced.protect(&stage.cluster, Protection::Off)?;
+    let outcome = connections::kept(stage)
+        .and_then(|()| forged::pass(stage))
+        .and_then(|()| pod_start::first_packets_pass(stage));
+    stage
+        .enforced
+        .protect(&stage.cluster, Protection::Ordinary)?;
+    outcome
 }

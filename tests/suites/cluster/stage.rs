@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use netpol_tests::control_plane;
 use netpol_tests::kubernetes::{Cluster, ClusterError, Options, wait_for};
+use netpol_tests::lab::OUTSIDE;
 use serde_json::{Value, json};
 
 use crate::enforcement::Enforced;
@@ -120,6 +121,19 @@ impl Stage {
     pub(crate) fn addresses(&self, pod: &str) -> Result<Vec<IpAddr>, String> {
         let found = sockets(&self.object(pod)?["status"]["podIPs"], "ip", PORT);
         Ok(found.iter().map(SocketAddr::ip).collect())
+    }
+
+    /// All addresses of a pod, a node or the outside.
+    pub(crate) fn all_addresses(&self, place: &str) -> Result<Vec<IpAddr>, String> {
+        if place.contains('/') {
+            return self.addresses(place);
+        }
+        if place == "outside" {
+            let (v4, v6) = OUTSIDE;
+            return Ok(vec![v4.into(), v6.into()]);
+        }
+        let node = self.cluster.node(place).map_err(text)?.spec();
+        Ok(vec![node.v4.into(), node.v6.into()])
     }
 }
 
