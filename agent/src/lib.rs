@@ -23,3 +23,4 @@ pub mod port_guard;
 pub mod revoke;
 pub mod source;
 pub mod telemetry;
+pub mod uplinks;

@@ -214,6 +214,7 @@ impl Agent {
             inspection,
             telemetry,
             flow_log,
+            uplinks: self.source_guard.uplinks(),
             protection: Protection {
                 source_guard: self.source_guard.is_on(),
                 ..Protection::default()

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use policy_compiler::compile::{Protection, compile_protected};
 use policy_compiler::model::{Name, NodeScope};
-use policy_compiler::ruleset::DropLog;
+use policy_compiler::ruleset::{DropLog, InterfacePattern};
 
 use super::form::Form;
 use super::input::{Input, Loaded, find_pod};
@@ -56,6 +56,10 @@ pub(super) struct Compile {
     #[arg(long)]
     whole_table: bool,
 
+    /// Interface by which the node reaches others though it is a veth or the bridge of its pods; an agent finds these itself
+    #[arg(long, value_name = "NAME", requires = "whole_table")]
+    uplink: Vec<InterfacePattern>,
+
     /// With what keeps pods closed until their rules are written: an agent without the flag adds it once the container
     /// runtime waits
     #[arg(long, value_enum, value_name = "MODE", default_value_t = PodStart::Open)]
@@ -101,6 +105,7 @@ impl Compile {
             closed: places.filter(|_| self.pod_start == PodStart::Closed),
             revocable: self.whole_table,
             source_guard: self.whole_table,
+            uplinks: self.uplink.iter().cloned().collect(),
         })
     }
 

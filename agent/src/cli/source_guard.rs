@@ -6,6 +6,7 @@ use tracing::{error, info, warn};
 
 use crate::port_guard::PortGuard;
 use crate::telemetry::Telemetry;
+use crate::uplinks::Uplinks;
 
 /// Whether sources are checked.
 #[derive(Debug, Args)]
@@ -26,6 +27,15 @@ impl SourceGuardArguments {
     /// Whether sources are checked.
     pub(super) fn is_on(&self) -> bool {
         self.source_guard == Mode::On
+    }
+
+    /// The links that sources are not checked on.
+    pub(super) fn uplinks(&self) -> Uplinks {
+        if self.is_on() {
+            Uplinks::start()
+        } else {
+            Uplinks::off()
+        }
     }
 
     /// Begins to guard the ports of bridges, or removes what an earlier agent has left of that.

@@ -1,5 +1,6 @@
 //! `netpol verify`
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::Args;
@@ -18,6 +19,7 @@ use crate::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane, Netli
 use crate::manifests::printable;
 use crate::pod_start::{self, Mode};
 use crate::port_guard;
+use crate::uplinks;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -81,7 +83,7 @@ impl Verify {
         let node = self.node.clone();
         let scope = node.map_or(NodeScope::AllNodes, NodeScope::Node);
         let log = (!self.no_flow_log).then(|| self.log.drop_log());
-        let wanted = self.protections(places).into_iter().map(|protection| {
+        let wanted = self.protections(places)?.into_iter().map(|protection| {
             let ruleset = compile_protected(&manifests.snapshot, &scope, log.as_ref(), &protection);
             Arc::new(ruleset)
         });
@@ -105,7 +107,12 @@ impl Verify {
     }
 
     /// What the agent was told to do beside judging by policies. Whether a gate was ever there cannot be known.
-    fn protections(&self, places: Option<PodPlaces>) -> Vec<Protection> {
+    fn protections(&self, places: Option<PodPlaces>) -> Result<Vec<Protection>, Failure> {
+        let uplinks = if self.source_guard.is_on() {
+            uplinks::read()?
+        } else {
+            BTreeSet::new()
+        };
         let closed = match (self.pod_start, places) {
             (Mode::Auto, Some(places)) => vec![Some(places), None],
             (Mode::Closed, places) => vec![places],
@@ -115,8 +122,9 @@ impl Verify {
             closed,
             revocable: self.connections.are_revoked(),
             source_guard: self.source_guard.is_on(),
+            uplinks: uplinks.clone(),
         });
-        protections.collect()
+        Ok(protections.collect())
     }
 }
 

@@ -22,7 +22,7 @@ mod forwarding;
 pub(crate) mod links;
 pub(crate) mod plugged;
 mod pod_start;
-mod reach;
+pub(crate) mod reach;
 mod rights;
 mod ruleset;
 mod settings;

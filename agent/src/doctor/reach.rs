@@ -46,25 +46,26 @@ const DATAGRAM: usize = 32 << 10;
 
 /// Where packets to an address leave the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Way {
-    pub(super) to: IpAddr,
-    pub(super) link: u32,
+pub(crate) struct Way {
+    pub(crate) to: IpAddr,
+    pub(crate) link: u32,
 }
 
 /// The ways to all isolated pods, and those to what is far away.
 pub(super) fn read() -> io::Result<(Vec<Way>, Vec<Way>)> {
-    let isolated = isolated()?;
+    Ok((ways(isolated()?)?, far()?))
+}
+
+/// The ways to what is far away: by the default routes.
+pub(crate) fn far() -> io::Result<Vec<Way>> {
+    ways(FAR)
+}
+
+fn ways(addresses: impl IntoIterator<Item = IpAddr>) -> io::Result<Vec<Way>> {
     let mut channel = Channel::open_route(DATAGRAM)?;
-    let mut ways = |addresses: &mut dyn Iterator<Item = IpAddr>| {
-        let found = addresses.map(|to| Ok(way(&mut channel, to)?.map(|link| Way { to, link })));
-        found
-            .filter_map(io::Result::transpose)
-            .collect::<io::Result<Vec<Way>>>()
-    };
-    Ok((
-        ways(&mut isolated.into_iter())?,
-        ways(&mut FAR.into_iter())?,
-    ))
+    let found = addresses.into_iter();
+    let found = found.map(|to| Ok(way(&mut channel, to)?.map(|link| Way { to, link })));
+    found.filter_map(io::Result::transpose).collect()
 }
 
 /// The addresses that the table has chains for. None where there is no table.

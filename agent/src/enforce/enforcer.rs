@@ -1,5 +1,6 @@
 //! What is to be written, and when.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -7,6 +8,7 @@ use futures::stream::FuturesUnordered;
 use policy_compiler::compile::Protection;
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::NodeScope;
+use policy_compiler::ruleset::InterfacePattern;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
@@ -23,12 +25,14 @@ use crate::revoke::concerned::Concerned;
 use crate::revoke::{self, Revocation};
 use crate::source::Update;
 use crate::telemetry::{Counts, TableSize, Telemetry};
+use crate::uplinks::Uplinks;
 
 /// The state of the loop, apart from what it waits for.
 pub(super) struct Enforcer {
     pub(super) scope: NodeScope,
     pub(super) compiler: Compiler,
     pub(super) protection: Protection,
+    pub(super) uplinks: Uplinks,
     pub(super) schedule: Schedule,
     repairs: Repairs,
     telemetry: Telemetry,
@@ -80,6 +84,7 @@ impl Enforcer {
             timing,
             inspection: _,
             protection,
+            mut uplinks,
             telemetry,
             flow_log,
             pod_start,
@@ -88,6 +93,7 @@ impl Enforcer {
         } = enforcement;
         let protection = Protection {
             revocable: revocation.is_on(),
+            uplinks: uplinks.now(),
             ..protection
         };
         let compiler = Compiler::new(scope.clone())
@@ -98,6 +104,7 @@ impl Enforcer {
             scope,
             compiler,
             protection,
+            uplinks,
             schedule,
             repairs: Repairs::default(),
             telemetry,
@@ -116,6 +123,13 @@ impl Enforcer {
             in_kernel: None,
             revocation,
         }
+    }
+
+    /// Takes the links by which the node reaches others.
+    pub(super) fn set_uplinks(&mut self, uplinks: BTreeSet<InterfacePattern>) {
+        self.protection.uplinks = uplinks;
+        self.compiler.protect(self.protection.clone());
+        self.applied();
     }
 
     /// Takes what the flow log has to do.

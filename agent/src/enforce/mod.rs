@@ -36,6 +36,7 @@ use crate::port_guard::PortGuard;
 use crate::revoke::Revocation;
 use crate::source::Update;
 use crate::telemetry::Telemetry;
+use crate::uplinks::Uplinks;
 use enforcer::Enforcer;
 pub use schedule::Timing;
 use work::{State, Work};
@@ -66,6 +67,8 @@ pub struct Enforcement {
     pub inspection: Duration,
     /// What the table does beside judging by policies; what is closed is added as `pod_start` says.
     pub protection: Protection,
+    /// The links that sources are not checked on.
+    pub uplinks: Uplinks,
     /// Metrics and health.
     pub telemetry: Telemetry,
     /// Where drops are told.
@@ -133,6 +136,7 @@ pub async fn enforce<D: Dataplane + 'static, S>(
             _ = inspection.tick(), if idle && enforcer.has_written() => state = state.inspect(&mut enforcer),
             occurrence = enforcer.pod_start.next() => enforcer.pod_start(occurrence),
             Some(programmed) = enforcer.binding.next() => enforcer.pod_start.go(programmed),
+            uplinks = enforcer.uplinks.changed() => enforcer.set_uplinks(uplinks),
             occurrence = enforcer.revocation.next() => enforcer.revoke(occurrence),
             occurrence = enforcer.flow_log.next() => enforcer.log(occurrence),
             update = source.next() => match update {

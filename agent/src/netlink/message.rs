@@ -96,6 +96,11 @@ impl<'a> Message<'a> {
         Attributes(self.payload.get(header..).unwrap_or(&[]))
     }
 
+    /// A byte in that header, by its place.
+    pub(crate) fn byte_at(&self, place: usize) -> Option<u8> {
+        self.payload.get(place).copied()
+    }
+
     /// A number in that header, by its place.
     pub(crate) fn number_at(&self, place: usize) -> Option<u32> {
         let bytes = self.payload.get(place..)?.first_chunk()?;

@@ -24,6 +24,9 @@ pub struct Protection {
     pub revocable: bool,
     /// Whether packets are dropped that bear a source whose answers would not go back where they came from.
     pub source_guard: bool,
+    /// Interfaces of the kinds that pods hang on, by which the node reaches others all the same: of these the source guard
+    /// asks nothing.
+    pub uplinks: BTreeSet<InterfacePattern>,
 }
 
 /// Where this node's pods are.
@@ -77,12 +80,27 @@ impl Protection {
             add(CONNECTION_LABELS, None, vec![set]);
         }
         if self.source_guard {
-            add(SOURCE_GUARD, Some(Hook::Arrival), source_guard());
+            add(SOURCE_GUARD, Some(Hook::Arrival), self.source_guard());
             add(FORGED_SOURCE, None, forged_source(log));
         }
         if self.closed.is_some() {
             add_closed(ruleset, log);
         }
+    }
+
+    /// Before connections are looked up, lest somebody slip packets into another's. Only what comes out of pods is asked
+    /// for its way back: other interfaces pay for two comparisons.
+    fn source_guard(&self) -> Vec<Rule> {
+        let uplink = |name: &InterfacePattern| {
+            let by = Match::Interface(Side::Source, name.clone());
+            Rule::new(vec![by], Verdict::Accept)
+        };
+        let guard = |kind| {
+            let matches = vec![Match::InterfaceKind(kind), Match::NoWayBack];
+            Rule::new(matches, Verdict::Goto(Ident::fixed(FORGED_SOURCE)))
+        };
+        let guards = InterfaceKind::BOTH.map(guard);
+        self.uplinks.iter().map(uplink).chain(guards).collect()
     }
 
     /// Adds the chains that base chains go to for connections that were cut.
@@ -115,16 +133,6 @@ impl Protection {
         let goto = Verdict::Goto(Ident::fixed(chain));
         self.revocable.then(|| Rule::new(vec![Match::Cut], goto))
     }
-}
-
-/// Before connections are looked up, lest somebody slip packets into another's. Only what comes out of pods is asked
-/// for its way back: other interfaces pay for two comparisons.
-fn source_guard() -> Vec<Rule> {
-    let guard = |kind| {
-        let matches = vec![Match::InterfaceKind(kind), Match::NoWayBack];
-        Rule::new(matches, Verdict::Goto(Ident::fixed(FORGED_SOURCE)))
-    };
-    InterfaceKind::BOTH.map(guard).into()
 }
 
 /// Who looks for neighbours or tells groups on the link of itself may not have an address with a way back: it has

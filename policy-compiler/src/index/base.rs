@@ -1,5 +1,6 @@
 //! What of the table is no pod's and no policy's.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::world::World;
@@ -118,6 +119,7 @@ fn remove_others(wanted: &Ruleset, draft: &mut Draft) {
         closed: Some(PodPlaces::default()),
         revocable: true,
         source_guard: true,
+        uplinks: BTreeSet::new(),
     };
     let all = objects(&everything, None, true);
     let unwanted = |name: &&Ident| !wanted.chains.contains_key(*name);

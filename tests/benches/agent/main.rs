@@ -21,6 +21,7 @@ use netpol_agent::pod_start::PodStart;
 use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
+use netpol_agent::uplinks::Uplinks;
 use netpol_tests::lab::{Netns, privileged};
 use observed::{Commit, Observed};
 use policy_compiler::compile::Protection;
@@ -143,6 +144,7 @@ impl Agent {
             revocation: netpol_agent::revoke::Revocation::off(),
             flow_log: FlowLog::off(),
             protection: Protection::default(),
+            uplinks: Uplinks::off(),
             port_guard: PortGuard::off(),
             pod_start: PodStart::off(),
         };

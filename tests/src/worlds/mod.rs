@@ -202,13 +202,14 @@ pub fn protection() -> impl Strategy<Value = Protection> {
             .filter_map(|i| i.parse().ok())
             .collect(),
     });
-    (option::of(places), any::<bool>(), any::<bool>()).prop_map(
-        |(closed, revocable, source_guard)| Protection {
-            closed,
-            revocable,
-            source_guard,
-        },
-    )
+    let uplinks = subsequence(vec!["eth0", "br0"], 0..=2);
+    let parts = (option::of(places), any::<bool>(), any::<bool>(), uplinks);
+    parts.prop_map(|(closed, revocable, source_guard, uplinks)| Protection {
+        closed,
+        revocable,
+        source_guard,
+        uplinks: uplinks.into_iter().filter_map(|i| i.parse().ok()).collect(),
+    })
 }
 
 /// Every flow worth asking about: each pair of endpoints of one family, each kind of transport.

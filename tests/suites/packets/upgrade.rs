@@ -111,6 +111,9 @@ fn expected(folder: &Path) -> Vec<String> {
         &binary,
         "compile",
         "--whole-table",
+        // The nodes of the lab are network namespaces themselves.
+        "--uplink",
+        "eth0",
         "--node",
         NODE,
         "-f",

@@ -28,6 +28,7 @@ fn enforcement(scope: NodeScope, telemetry: &Telemetry) -> Enforcement {
         telemetry: telemetry.clone(),
         flow_log: FlowLog::off(),
         protection: Protection::default(),
+        uplinks: Uplinks::off(),
         port_guard: PortGuard::off(),
         pod_start: PodStart::off(),
         revocation: Revocation::off(),

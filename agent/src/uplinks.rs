@@ -1,0 +1,208 @@
+//! The links by which this node reaches others, as far as they are of the kinds that pods hang on: a node may itself be a
+//! container, or stand on a bridge with its pods. What comes by such a link is not asked for its way back: between nodes
+//! answers may take another way, as where one sends into an overlay with the address it has outside.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::Duration;
+
+use futures::future::pending;
+use policy_compiler::ruleset::InterfacePattern;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::doctor::links::{self, Link};
+use crate::doctor::plugged::{ADDRESSES, LINKS, Plugged};
+use crate::doctor::reach;
+use crate::netlink::{Attributes, Channel, Header, Message};
+
+/// `RTM_NEWADDR`
+const NEW_ADDRESS: u16 = 20;
+/// `RTM_GETADDR`
+const GET_ADDRESS: u16 = 22;
+/// Bytes of `struct ifaddrmsg`, and where in it the prefix' length, the scope and the link's number are.
+const ADDRESS_HEADER: usize = 8;
+const LENGTH: usize = 1;
+const SCOPE: usize = 3;
+const INDEX: usize = 4;
+/// `IFA_ADDRESS`
+const ADDRESS: u16 = 1;
+
+/// Bytes of a datagram at most.
+const DATAGRAM: usize = 32 << 10;
+
+/// How often they are looked for, whatever is told of links and addresses.
+const OFTEN: Duration = Duration::from_secs(60);
+/// After a link was plugged in there are others.
+const TOGETHER: Duration = Duration::from_millis(100);
+
+/// Uplinks, as they come and go.
+#[derive(Debug, Default)]
+pub struct Uplinks {
+    told: Option<watch::Receiver<BTreeSet<InterfacePattern>>>,
+}
+
+impl Uplinks {
+    /// None, for whoever guards no sources.
+    #[must_use]
+    pub fn off() -> Self {
+        Self::default()
+    }
+
+    /// Looks for those of the network namespace that this thread is in, now and from now on. Must be called in a tokio
+    /// runtime.
+    #[must_use]
+    pub fn start() -> Self {
+        let (tell, told) = watch::channel(found().unwrap_or_default());
+        tokio::spawn(go_on(tell));
+        Self { told: Some(told) }
+    }
+
+    /// Those there are.
+    #[must_use]
+    pub fn now(&mut self) -> BTreeSet<InterfacePattern> {
+        let told = self.told.as_mut();
+        told.map_or_else(BTreeSet::new, |told| told.borrow_and_update().clone())
+    }
+
+    /// Waits until they are others.
+    pub async fn changed(&mut self) -> BTreeSet<InterfacePattern> {
+        if let Some(told) = &mut self.told
+            && told.changed().await.is_ok()
+        {
+            return self.now();
+        }
+        pending().await
+    }
+}
+
+async fn go_on(tell: watch::Sender<BTreeSet<InterfacePattern>>) {
+    let mut groups = vec![LINKS];
+    groups.extend(ADDRESSES);
+    let mut plugged = Plugged::open(&groups).ok();
+    loop {
+        let told = async {
+            match &mut plugged {
+                Some(plugged) => plugged.next().await.is_ok(),
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            is_heard = timeout(OFTEN, told) => match is_heard {
+                Ok(true) => sleep(TOGETHER).await,
+                Ok(false) => plugged = None,
+                Err(_) => {}
+            },
+            () = tell.closed() => return,
+        }
+        if let Some(found) = found() {
+            tell.send_if_modified(|known| {
+                let is_new = *known != found;
+                if is_new {
+                    info!(uplinks = ?names(&found), "sources are not checked on the links by which this node reaches others");
+                    *known = found;
+                }
+                is_new
+            });
+        }
+    }
+}
+
+fn names(uplinks: &BTreeSet<InterfacePattern>) -> Vec<String> {
+    uplinks.iter().map(ToString::to_string).collect()
+}
+
+fn found() -> Option<BTreeSet<InterfacePattern>> {
+    read()
+        .inspect_err(|error| warn!(%error, "the node's links cannot be read"))
+        .ok()
+}
+
+/// Those of the network namespace that this thread is in.
+pub fn read() -> io::Result<BTreeSet<InterfacePattern>> {
+    let far = reach::far()?;
+    let shared = shared_links()?;
+    let links = links::read()?;
+    let names = links
+        .iter()
+        .filter(|link| is_uplink(link, &far, &shared))
+        // No pattern can hold an odder name: the guard stays on there.
+        .filter_map(|link| link.name.parse().ok());
+    Ok(names.collect())
+}
+
+/// A pod's end has no network of its own on the node's side: its addresses, if any, are for the node alone.
+fn is_uplink(link: &Link, far: &[reach::Way], shared: &BTreeSet<u32>) -> bool {
+    let is_default = far.iter().any(|way| way.link == link.index);
+    match link.kind.as_str() {
+        "veth" => link.master.is_none() && (is_default || shared.contains(&link.index)),
+        "bridge" => is_default,
+        _ => false,
+    }
+}
+
+/// The links that have an address with others beside it in its network, link-local ones aside.
+fn shared_links() -> io::Result<BTreeSet<u32>> {
+    let mut channel = Channel::open_route(DATAGRAM)?;
+    let header = Header {
+        kind: GET_ADDRESS,
+        ..Header::default()
+    };
+    let mut found = BTreeSet::new();
+    let take = |message: Message<'_>| {
+        let prefix = message.byte_at(LENGTH).zip(message.byte_at(SCOPE));
+        let bits = bits(message.attributes_behind(ADDRESS_HEADER));
+        if let (Some((length, 0)), Some(index)) = (prefix, message.number_at(INDEX))
+            && usize::from(length) < bits
+        {
+            found.insert(index);
+        }
+    };
+    // What comes or goes meanwhile is told, and looked at again.
+    channel.dump_messages(header, NEW_ADDRESS, |_| {}, take)?;
+    Ok(found)
+}
+
+fn bits(mut attributes: Attributes<'_>) -> usize {
+    let address = attributes.find(|attribute| attribute.kind == ADDRESS);
+    address.map_or(0, |address| address.value.len() * 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn pods_links_are_no_uplinks() {
+        let link = |index, kind: &str, master| Link {
+            index,
+            kind: kind.to_owned(),
+            master,
+            ..Link::default()
+        };
+        let far = |link| reach::Way {
+            to: Ipv4Addr::LOCALHOST.into(),
+            link,
+        };
+        let shared = BTreeSet::from([2, 3, 5]);
+        for (link, is_so) in [
+            // A pod's, the node's own, one that has no default route.
+            (link(1, "veth", None), false),
+            (link(4, "veth", None), true),
+            (link(2, "veth", None), true),
+            // Pods' bridge has their network; another leads out.
+            (link(3, "bridge", None), false),
+            (link(6, "bridge", None), true),
+            // A port has its bridge's.
+            (link(5, "veth", Some(3)), false),
+            // The guard does not look at others.
+            (link(7, "", None), false),
+        ] {
+            let far = [far(4), far(6), far(7)];
+            assert_eq!(is_uplink(&link, &far, &shared), is_so, "{link:?}");
+        }
+    }
+}
