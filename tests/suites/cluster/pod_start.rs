@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use netpol_tests::kubernetes::{Proxy, wait_for};
+use serde_json::json;
 
 use crate::Scenario;
 use crate::crowd::{Crowd, whole};
@@ -15,12 +16,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("nothing is lost after the start", nothing_is_lost),
 ];
 
-const CLOSED: &str = "
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: closed, namespace: early}
-spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
-";
 const SOME: &str = "
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -45,6 +40,17 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How many pods show that the others are not stopped by something else.
 const FEW: u8 = 10;
 
+/// Neither in nor out.
+fn closed(namespace: &str) -> String {
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "closed", "namespace": namespace},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+    })
+    .to_string()
+}
+
 /// In the clusters of one proxy pods wait for their rules, in those of the other they start closed.
 fn nothing_passes(stage: &mut Stage) -> Outcome {
     let protection = match stage.options.proxy {
@@ -52,7 +58,7 @@ fn nothing_passes(stage: &mut Stage) -> Outcome {
         Proxy::Iptables => Protection::WithoutGate,
     };
     stage.enforced.protect(&stage.cluster, protection)?;
-    let crowd = early(stage, whole())?;
+    let crowd = early(stage, "early", whole())?;
     let outcome = arrive(stage, &crowd, true)
         .and_then(|()| match passed(stage, &crowd)? {
             passed if passed.is_empty() => Ok(()),
@@ -68,7 +74,7 @@ fn nothing_passes(stage: &mut Stage) -> Outcome {
 
 /// The pods are there, they send, they are programmed, and they can be reached: but for the policy all packets pass.
 fn could_have_passed(stage: &Stage, crowd: &Crowd) -> Outcome {
-    stage.without(CLOSED)?;
+    stage.without(&closed("early"))?;
     wait_for("packets of and to all, without the policy", SOON, || {
         let (reached, size) = (crowd.reached(stage).len(), crowd.size());
         if reached < size {
@@ -86,7 +92,7 @@ fn could_have_passed(stage: &Stage, crowd: &Crowd) -> Outcome {
 
 /// The other way around: what the scenario above sees where pods are open until they are programmed.
 pub(crate) fn first_packets_pass(stage: &mut Stage) -> Outcome {
-    let crowd = early(stage, FEW)?;
+    let crowd = early(stage, "hasty", FEW)?;
     let outcome = arrive(stage, &crowd, false).and_then(|()| {
         let (passed, reached) = (passed(stage, &crowd)?.len(), crowd.reached(stage).len());
         println!("  {passed} ways open, {reached} pods reached before their rules");
@@ -99,9 +105,10 @@ pub(crate) fn first_packets_pass(stage: &mut Stage) -> Outcome {
     outcome
 }
 
-/// A crowd of isolated pods that is going to send, and be sent to.
-fn early(stage: &Stage, each: u8) -> Result<Crowd, String> {
-    let crowd = Crowd::announced(stage, "early", each, PLACES, CLOSED)?;
+/// A crowd of isolated pods that is going to send, and be sent to. A node keeps what pods have printed for a while: each
+/// crowd has a namespace of its own.
+fn early(stage: &Stage, namespace: &'static str, each: u8) -> Result<Crowd, String> {
+    let crowd = Crowd::announced(stage, namespace, each, PLACES, &closed(namespace))?;
     crowd.hammered(stage, &["guests/guest-a", "guests/guest-b"], PAUSE)
 }
 
