@@ -23,6 +23,8 @@ const TOGETHER: Duration = Duration::from_millis(500);
 
 /// For so many times as long as a look takes there is none after it.
 const REST: u32 = 99;
+/// To find out that it is over is worth more.
+const REST_WHILE_IMPOSSIBLE: u32 = 9;
 
 /// Looks at the node, logs what changes, and keeps an agent from being ready where it cannot enforce.
 #[derive(Debug)]
@@ -63,12 +65,12 @@ impl Attending {
     pub async fn run(mut self) {
         loop {
             let is_impossible = self.known.values().any(|level| *level == Level::Error);
-            let pause = if is_impossible {
-                WHILE_IMPOSSIBLE
+            let (pause, rest) = if is_impossible {
+                (WHILE_IMPOSSIBLE, REST_WHILE_IMPOSSIBLE)
             } else {
-                OFTEN
+                (OFTEN, REST)
             };
-            let rest = self.took * REST;
+            let rest = self.took * rest;
             let plugged = async {
                 match &mut self.plugged {
                     Some(plugged) => plugged.next().await,

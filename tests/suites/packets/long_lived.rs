@@ -76,7 +76,7 @@ struct Flow {
 
 /// Flows that go on until this is dropped.
 pub(crate) struct Flows {
-    flows: Arc<Mutex<Vec<Flow>>>,
+    all: Arc<Mutex<Vec<Flow>>>,
     is_over: Arc<AtomicBool>,
     is_silent: Arc<AtomicBool>,
     pump: Option<JoinHandle<()>>,
@@ -98,7 +98,7 @@ impl Flows {
             }
         });
         let flows = Self {
-            flows,
+            all: flows,
             is_over,
             is_silent,
             pump: Some(pump),
@@ -113,12 +113,12 @@ impl Flows {
 
     /// What is known of each, in the plans' order.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        let flows = self.flows.lock().expect("no panic");
+        let flows = self.all.lock().expect("no panic");
         flows.iter().map(Flow::seen).collect()
     }
 
     fn stuck(&self) -> Vec<String> {
-        let flows = self.flows.lock().expect("no panic");
+        let flows = self.all.lock().expect("no panic");
         let stuck = flows.iter().filter(|flow| flow.seen().received < 10);
         stuck.map(|flow| format!("{:?}", flow.plan)).collect()
     }
@@ -131,7 +131,7 @@ impl Flows {
 
     /// The clients' ports, which tell flows apart in logs. An echo's is its identifier.
     pub(crate) fn ports(&self) -> Vec<u16> {
-        let flows = self.flows.lock().expect("no panic");
+        let flows = self.all.lock().expect("no panic");
         flows.iter().map(|flow| flow.client.port()).collect()
     }
 }

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use netpol_tests::lab::{
-    Expect, IpProtocol, Ipv4Header, Ipv6Header, Lab, Place, Probe, Token, Topology, Transport,
-    manifests, privileged, send_raw, tcp_syn, udp_request,
+    Agent, Expect, IpProtocol, Ipv4Header, Ipv6Header, Lab, Place, Probe, Token, Topology,
+    Transport, manifests, privileged, send_raw, tcp_syn, udp_request,
 };
 
 use crate::world::{CALLER, FAR, NEAR, POLICIES, STRANGER, addresses, at, build, check, objects};
@@ -63,7 +63,7 @@ fn until(lab: &Lab, what: &str, is_so: impl Fn(&str) -> bool) {
             Instant::now() < deadline,
             "{what}:\n{}\n{}",
             listing(lab),
-            lab.agent(NODE).map(|agent| agent.log()).unwrap_or_default()
+            lab.agent(NODE).map(Agent::log).unwrap_or_default()
         );
         std::thread::sleep(Duration::from_millis(10));
     }

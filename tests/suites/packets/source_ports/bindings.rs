@@ -63,10 +63,10 @@ fn who_takes_anothers_address_later_gains_nothing() {
 /// As when a pod is deleted, and its address soon given out again.
 #[test]
 fn an_address_goes_to_the_next_pod() {
+    const NEXT: &str = "conn/next";
     if !privileged("an_address_goes_to_the_next_pod") {
         return;
     }
-    const NEXT: &str = "conn/next";
     let (mut lab, folder) = guarded(Topology::Bridge, &[]);
     check(&mut lab, &verdicts());
     lab.remove_pod(CALLER)
