@@ -148,7 +148,7 @@ pub async fn enforce<D: Dataplane + 'static, S>(
 }
 
 /// Waits until a time comes. The timer counts in whole milliseconds and would keep what is due already for one more.
-async fn reach(time: Instant) {
+pub(crate) async fn reach(time: Instant) {
     if time > Instant::now() {
         sleep_until(time).await;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::{NodeScope, Pod};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::causes::Causes;
@@ -16,6 +16,7 @@ use super::pass::{Change, Pass};
 use super::record::Record;
 use super::worker::{Tell, Told, Worker};
 use crate::conntrack::ConntrackError;
+use crate::enforce::reach;
 use crate::flow_log::{Cut, FlowLog};
 use crate::telemetry::Telemetry;
 
@@ -249,12 +250,5 @@ impl Running {
         }
         self.pending = Some((change, now + pause));
         tally
-    }
-}
-
-/// Waits until a time comes. The timer counts in whole milliseconds and would keep what is due already for one more.
-async fn reach(time: Instant) {
-    if time > Instant::now() {
-        sleep_until(time).await;
     }
 }
