@@ -56,7 +56,7 @@ fn differences_are_printed() {
     );
     let loaded = sh(
         &netns,
-        &format!("{netpol} compile --node node-a -f {world} | nft -f -"),
+        &format!("{netpol} compile --whole-table --node node-a -f {world} | nft -f -"),
     );
     assert_eq!(loaded, "exit 0\n");
     let same = "table inet netpol is as it should be\nexit 0\n";
