@@ -270,7 +270,9 @@ fn judge(refusals: &[(Feature, DataplaneError)]) -> Vec<Finding> {
             // Whether the agent was given it shows when it writes its rules.
             Need::Unless(argument) => {
                 advice += &format!("; or give the agent {argument}");
-                let found = format!("{refused}, without which an agent writes no rules unless it has {argument}: {error}");
+                let found = format!(
+                    "{refused}, without which an agent writes no rules unless it has {argument}: {error}"
+                );
                 Finding::warning(CHECK, found, advice)
             }
             Need::ToLog => {
