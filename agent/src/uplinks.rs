@@ -15,19 +15,7 @@ use tracing::{info, warn};
 use crate::doctor::links::{self, Link};
 use crate::doctor::plugged::{ADDRESSES, LINKS, Plugged};
 use crate::doctor::reach;
-use crate::netlink::{Attributes, Channel, Header, Message};
-
-/// `RTM_NEWADDR`
-const NEW_ADDRESS: u16 = 20;
-/// `RTM_GETADDR`
-const GET_ADDRESS: u16 = 22;
-/// Bytes of `struct ifaddrmsg`, and where in it the prefix' length, the scope and the link's number are.
-const ADDRESS_HEADER: usize = 8;
-const LENGTH: usize = 1;
-const SCOPE: usize = 3;
-const INDEX: usize = 4;
-/// `IFA_ADDRESS`
-const ADDRESS: u16 = 1;
+use crate::netlink::Channel;
 
 /// Bytes of a datagram at most.
 const DATAGRAM: usize = 32 << 10;
@@ -144,29 +132,14 @@ fn is_uplink(link: &Link, far: &[reach::Way], shared: &BTreeSet<u32>) -> bool {
 
 /// The links that have an address with others beside it in its network, link-local ones aside.
 fn shared_links() -> io::Result<BTreeSet<u32>> {
-    let mut channel = Channel::open_route(DATAGRAM)?;
-    let header = Header {
-        kind: GET_ADDRESS,
-        ..Header::default()
-    };
     let mut found = BTreeSet::new();
-    let take = |message: Message<'_>| {
-        let prefix = message.byte_at(LENGTH).zip(message.byte_at(SCOPE));
-        let bits = bits(message.attributes_behind(ADDRESS_HEADER));
-        if let (Some((length, 0)), Some(index)) = (prefix, message.number_at(INDEX))
-            && usize::from(length) < bits
-        {
-            found.insert(index);
-        }
-    };
     // What comes or goes meanwhile is told, and looked at again.
-    channel.dump_messages(header, NEW_ADDRESS, |_| {}, take)?;
+    Channel::open_route(DATAGRAM)?.addresses(0, None, |address| {
+        if address.is_shared {
+            found.insert(address.link);
+        }
+    })?;
     Ok(found)
-}
-
-fn bits(mut attributes: Attributes<'_>) -> usize {
-    let address = attributes.find(|attribute| attribute.kind == ADDRESS);
-    address.map_or(0, |address| address.value.len() * 8)
 }
 
 #[cfg(test)]

@@ -20,10 +20,21 @@ pub struct Feature {
     pub what: &'static str,
     /// The options of the kernel that bring it.
     pub options: &'static str,
-    /// Without it there is no enforcement, and not just no flow log.
-    pub is_needed: bool,
+    /// What it is for.
+    pub need: Need,
     /// What the kernel takes only if it has it.
     pub attempt: Transaction,
+}
+
+/// What becomes of enforcement without a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// There is none.
+    Always,
+    /// There is none unless the agent is given this argument.
+    Unless(&'static str),
+    /// Drops are not told.
+    ToLog,
 }
 
 /// What there is to know of a feature that rules cannot do without.
@@ -35,7 +46,7 @@ pub fn features() -> Vec<Feature> {
     let needed = needed.map(|(what, options, operations)| Feature {
         what,
         options,
-        is_needed: true,
+        need: Need::Always,
         attempt: attempt(operations),
     });
     let point = DropPoint {
@@ -46,7 +57,7 @@ pub fn features() -> Vec<Feature> {
     let logging = Feature {
         what: "the log of dropped packets (limit, log group)",
         options: "CONFIG_NFT_LIMIT, CONFIG_NFT_LOG, CONFIG_NETFILTER_NETLINK_LOG",
-        is_needed: false,
+        need: Need::ToLog,
         attempt: attempt(vec![rule(vec![], log)]),
     };
     needed.chain(protections()).chain([logging]).collect()
@@ -63,16 +74,17 @@ fn protections() -> [Feature; 3] {
     let from_veth = vec![Match::InterfaceKind(InterfaceKind::Veth), Match::NoWayBack];
     let set = ident("doctor-programmed");
     let not_in_set = AddressMatch::NotInSet(V4, set.clone());
-    let of = |what, options, operations| Feature {
+    let of = |what, options, argument, operations| Feature {
         what,
         options,
-        is_needed: true,
+        need: Need::Unless(argument),
         attempt: attempt(operations),
     };
     [
         of(
             "cutting connections (ct label, reject)",
             "CONFIG_NF_CONNTRACK_LABELS, CONFIG_NFT_REJECT_INET",
+            "--existing-connections keep",
             vec![
                 Operation::AddCounter(counter()),
                 rule(vec![], Verdict::SetCutLabel),
@@ -82,6 +94,7 @@ fn protections() -> [Feature; 3] {
         of(
             "the question where an answer would leave (fib oif, meta iifkind)",
             "CONFIG_NFT_FIB_INET, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6",
+            "--source-guard off",
             vec![
                 Operation::AddChain(guard.clone(), Some(Hook::Arrival)),
                 Operation::AddRule(guard, Rule::new(from_veth, Verdict::Accept)),
@@ -90,6 +103,7 @@ fn protections() -> [Feature; 3] {
         of(
             "closing pods that are not known yet (sets, inverted)",
             "CONFIG_NF_TABLES, in old kernels CONFIG_NFT_HASH",
+            "--pod-start open",
             vec![
                 Operation::AddSet(set, SetKey::Address(V4), Comment::new("doctor")),
                 accept(Match::Address(Side::Source, not_in_set)),
@@ -245,19 +259,26 @@ fn judge(refusals: &[(Feature, DataplaneError)]) -> Vec<Finding> {
     }
     let told = |(feature, error): &(Feature, DataplaneError)| {
         let Feature { what, options, .. } = feature;
-        let advice = if error.is_refusal() {
+        let mut advice = if error.is_refusal() {
             format!("use a kernel with {options}, or load their modules on the node")
         } else {
             "see whether another program keeps nftables busy, and ask again".to_owned()
         };
-        let finding = if feature.is_needed {
-            Finding::error(CHECK, format!("the kernel refuses {what}: {error}"), advice)
-        } else {
-            Finding::warning(
-                CHECK,
-                format!("the kernel refuses {what}, so that drops are not told: {error}"),
-                advice,
-            )
+        let refused = format!("the kernel refuses {what}");
+        let finding = match feature.need {
+            Need::Always => Finding::error(CHECK, format!("{refused}: {error}"), advice),
+            // Whether the agent was given it shows when it writes its rules.
+            Need::Unless(argument) => {
+                advice += &format!("; or give the agent {argument}");
+                let found = format!(
+                    "{refused}, without which an agent writes no rules unless it has {argument}: {error}"
+                );
+                Finding::warning(CHECK, found, advice)
+            }
+            Need::ToLog => {
+                let found = format!("{refused}, so that drops are not told: {error}");
+                Finding::warning(CHECK, found, advice)
+            }
         };
         finding.about(what)
     };
@@ -288,6 +309,9 @@ mod tests {
             ("ct state", Level::Error, "CONFIG_NFT_CT"),
             ("fib", Level::Error, "CONFIG_NFT_FIB_INET"),
             ("log group", Level::Warning, "CONFIG_NFT_LOG"),
+            ("ct label", Level::Warning, "--existing-connections keep"),
+            ("fib oif", Level::Warning, "--source-guard off"),
+            ("inverted", Level::Warning, "--pod-start open"),
         ];
         for (words, level, option) in rows {
             let findings = judge(&[(find(words), refusal())]);

@@ -37,7 +37,7 @@ use tokio::task::spawn_blocking;
 
 pub use attending::Attending;
 pub use cluster::{ClusterQuestions, examine_cluster};
-pub use features::{Feature, features};
+pub use features::{Feature, Need, features};
 pub use finding::{Finding, Level, count, json, text};
 pub use pod_start::PodStartQuestions;
 

@@ -5,6 +5,7 @@
 //!
 //! What the messages mean is elsewhere: nftables in the dataplane, NFLOG in the flow log.
 
+mod addresses;
 mod answer;
 mod attribute;
 mod channel;

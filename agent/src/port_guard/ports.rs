@@ -11,26 +11,10 @@ use std::net::IpAddr;
 use nix::libc;
 
 use crate::doctor::links::{self, Link};
-use crate::netlink::{Attributes, Channel, Dumped, Header, Message};
-
-/// `RTM_NEWADDR`
-const NEW_ADDRESS: u16 = 20;
-/// `RTM_GETADDR`
-const GET_ADDRESSES: u16 = 22;
-
-/// Bytes of `struct ifaddrmsg`, and where in it the link's number is.
-const ADDRESS_HEADER: usize = 8;
-const INDEX: usize = 4;
-
-// `IFA_…`
-const ADDRESS: u16 = 1;
-const LOCAL: u16 = 2;
-const TARGET: u16 = 10;
+use crate::netlink::Channel;
 
 /// Bytes of a datagram at most: so much the kernel dumps at once if there is room for it.
 const DATAGRAM: usize = 32 << 10;
-/// Addresses come and go while they are told.
-const ATTEMPTS: u32 = 3;
 /// Of one network namespace. Who may configure addresses in a pod may configure many.
 const ADDRESSES: usize = 256;
 
@@ -99,68 +83,22 @@ impl Lookout {
     }
 
     fn of_family(&mut self, space: Option<u32>, family: u8) -> io::Result<Vec<Configured>> {
-        let mut attempt = 1;
-        loop {
-            let header = Header {
-                kind: GET_ADDRESSES,
-                family,
-                ..Header::default()
-            };
-            let (mut found, mut is_elsewhere) = (Vec::new(), false);
-            let dumped = self.channel.dump_messages(
-                header,
-                NEW_ADDRESS,
-                |w| {
-                    w.raw(&[0; ADDRESS_HEADER - INDEX]);
-                    if let Some(space) = space {
-                        w.put(TARGET, &space.to_ne_bytes());
-                    }
-                },
-                |message: Message<'_>| {
-                    let attributes = message.attributes_behind(ADDRESS_HEADER);
-                    let (address, of) = read(attributes);
-                    is_elsewhere |= of != space;
-                    let link = message.number_at(INDEX);
-                    if found.len() < ADDRESSES {
-                        found.extend(link.zip(address));
-                    }
-                },
-            )?;
-            if is_elsewhere {
-                return Err(io::Error::new(
-                    io::ErrorKind::Unsupported,
-                    "this kernel tells nothing of other network namespaces (it does since Linux 4.20)",
-                ));
+        let (mut found, mut is_elsewhere) = (Vec::new(), false);
+        self.channel.addresses(family, space, |address| {
+            is_elsewhere |= address.space != space;
+            let configured = (address.link, address.address);
+            if found.len() < ADDRESSES && !found.contains(&configured) {
+                found.push(configured);
             }
-            if dumped == Dumped::Whole || attempt == ATTEMPTS {
-                return Ok(found);
-            }
-            attempt += 1;
+        })?;
+        if is_elsewhere {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this kernel tells nothing of other network namespaces (it does since Linux 4.20)",
+            ));
         }
+        Ok(found)
     }
-}
-
-/// The address, and the network namespace it is in unless that is this one.
-fn read(attributes: Attributes<'_>) -> (Option<IpAddr>, Option<u32>) {
-    let (mut address, mut local, mut space) = (None, None, None);
-    for attribute in attributes {
-        let read = || {
-            let v4 = <[u8; 4]>::try_from(attribute.value).map(IpAddr::from);
-            v4.or_else(|_| <[u8; 16]>::try_from(attribute.value).map(IpAddr::from))
-                .ok()
-        };
-        match attribute.kind {
-            // The other end's, where a link has only two.
-            ADDRESS => address = read(),
-            LOCAL => local = read(),
-            TARGET => {
-                let number = attribute.value.first_chunk().copied();
-                space = number.map(u32::from_ne_bytes);
-            }
-            _ => {}
-        }
-    }
-    (local.or(address), space)
 }
 
 /// Ports, passages, and the bridges that have ports.
