@@ -259,7 +259,7 @@ fn judge(refusals: &[(Feature, DataplaneError)]) -> Vec<Finding> {
     }
     let told = |(feature, error): &(Feature, DataplaneError)| {
         let Feature { what, options, .. } = feature;
-        let mut advice = if error.is_refusal() {
+        let advice = if error.is_refusal() {
             format!("use a kernel with {options}, or load their modules on the node")
         } else {
             "see whether another program keeps nftables busy, and ask again".to_owned()
@@ -269,7 +269,7 @@ fn judge(refusals: &[(Feature, DataplaneError)]) -> Vec<Finding> {
             Need::Always => Finding::error(CHECK, format!("{refused}: {error}"), advice),
             // Whether the agent was given it shows when it writes its rules.
             Need::Unless(argument) => {
-                advice += &format!("; or give the agent {argument}");
+                let advice = format!("{advice}; or give the agent {argument}");
                 let found = format!(
                     "{refused}, without which an agent writes no rules unless it has {argument}: {error}"
                 );

@@ -84,7 +84,7 @@ fn differences_are_printed() {
     let closed = sh(
         &netns,
         &format!(
-            "{netpol} compile --node node-a -f {world} --pod-start closed {places} > {folder}/closed.nft && \
+            "{netpol} compile --whole-table --node node-a -f {world} --pod-start closed {places} > {folder}/closed.nft && \
              nft delete table inet netpol && nft -f {folder}/closed.nft",
             folder = folder.path().display()
         ),
