@@ -15,10 +15,7 @@ use tracing::{info, warn};
 use crate::doctor::links::{self, Link};
 use crate::doctor::plugged::{ADDRESSES, LINKS, Plugged};
 use crate::doctor::reach;
-use crate::netlink::Channel;
-
-/// Bytes of a datagram at most.
-const DATAGRAM: usize = 32 << 10;
+use crate::netlink::{Channel, DUMP};
 
 /// How often they are looked for, whatever is told of links and addresses.
 const OFTEN: Duration = Duration::from_secs(60);
@@ -134,7 +131,7 @@ fn is_uplink(link: &Link, far: &[reach::Way], shared: &BTreeSet<u32>) -> bool {
 fn shared_links() -> io::Result<BTreeSet<u32>> {
     let mut found = BTreeSet::new();
     // What comes or goes meanwhile is told, and looked at again.
-    Channel::open_route(DATAGRAM)?.addresses(0, None, |address| {
+    Channel::open_route(DUMP)?.addresses(0, None, |address| {
         if address.is_shared {
             found.insert(address.link);
         }

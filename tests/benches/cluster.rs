@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use netpol_tests::kubernetes::{AGNHOST, Cluster, Cni, Node, Options, Proxy};
+use netpol_tests::kubernetes::{Cluster, Cni, Node, Options, Proxy, idle_deployment};
 use netpol_tests::lab::privileged;
 use serde_json::json;
 
@@ -34,7 +34,7 @@ fn main() {
         let labels = json!({"team": name});
         let made = cluster.create_namespace(&name, &labels);
         made.unwrap_or_else(|error| panic!("{error}"));
-        apply(&cluster, &deployment(&name, PODS));
+        apply(&cluster, &idle_deployment(&name, PODS).to_string());
         for policy in 0..POLICIES {
             apply(&cluster, &network_policy(&name, policy, 0));
         }
@@ -174,27 +174,6 @@ fn kubectl(cluster: &Cluster, words: &[&str]) {
 fn apply(cluster: &Cluster, manifest: &str) {
     let said = cluster.apply(manifest);
     said.unwrap_or_else(|error| panic!("{error}"));
-}
-
-fn deployment(namespace: &str, replicas: usize) -> String {
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"namespace": namespace, "name": "load"},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": {"app": "load"}},
-            "template": {
-                "metadata": {"labels": {"app": "load"}},
-                "spec": {
-                    "automountServiceAccountToken": false,
-                    "terminationGracePeriodSeconds": 0,
-                    "containers": [{"name": "main", "image": AGNHOST, "args": ["pause"]}],
-                },
-            },
-        },
-    })
-    .to_string()
 }
 
 fn network_policy(namespace: &str, number: usize, turn: usize) -> String {

@@ -5,9 +5,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use netpol_tests::kubernetes::{AGNHOST, Cluster, Cni, Options, Proxy, wait_for};
+use netpol_tests::kubernetes::{Cluster, Cni, Options, Proxy, idle_deployment, wait_for};
 use netpol_tests::lab::{http_get, privileged};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const MANIFEST: &str = include_str!("../../deploy/netpol.yaml");
 const METRICS: ([u8; 4], u16) = ([127, 0, 0, 1], 9808);
@@ -83,7 +83,11 @@ fn median(times: &mut [Duration]) -> Duration {
 /// How long a Deployment takes until its pods are ready; it is gone when this returns.
 fn deployed(cluster: &Cluster) -> Duration {
     let begin = Instant::now();
-    good(cluster.control_plane().post(DEPLOYMENTS, &deployment()));
+    good(
+        cluster
+            .control_plane()
+            .post(DEPLOYMENTS, &idle_deployment(NAMESPACE, PODS)),
+    );
     good(wait_for("all pods ready", PATIENCE, || {
         let found = cluster.control_plane().read(&format!("{DEPLOYMENTS}/load"));
         let found = found.map_err(|error| error.to_string())?;
@@ -163,24 +167,4 @@ fn uninstall(cluster: &Cluster) {
 
 fn good<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn deployment() -> Value {
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"namespace": NAMESPACE, "name": "load"},
-        "spec": {
-            "replicas": PODS,
-            "selector": {"matchLabels": {"app": "load"}},
-            "template": {
-                "metadata": {"labels": {"app": "load"}},
-                "spec": {
-                    "automountServiceAccountToken": false,
-                    "terminationGracePeriodSeconds": 0,
-                    "containers": [{"name": "main", "image": AGNHOST, "args": ["pause"]}],
-                },
-            },
-        },
-    })
 }

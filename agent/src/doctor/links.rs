@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::netlink::{Attribute, Attributes, Channel, Dumped, Header, Message};
+use crate::netlink::{Attribute, Attributes, Channel, DUMP, Dumped, Header, Message};
 
 /// `RTM_NEWLINK`
 const NEW_LINK: u16 = 16;
@@ -28,8 +28,6 @@ const DATA: u16 = 2;
 const CALLS_V4: u16 = 36;
 const CALLS_V6: u16 = 37;
 
-/// Bytes of a datagram at most: so much the kernel dumps at once if there is room for it.
-const DATAGRAM: usize = 32 << 10;
 /// Links come and go while they are told.
 const ATTEMPTS: u32 = 3;
 
@@ -54,7 +52,7 @@ pub(crate) struct Link {
 
 /// All links of the network namespace of this thread.
 pub(crate) fn read() -> io::Result<Vec<Link>> {
-    let mut channel = Channel::open_route(DATAGRAM)?;
+    let mut channel = Channel::open_route(DUMP)?;
     let mut attempt = 1;
     loop {
         let header = Header {

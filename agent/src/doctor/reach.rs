@@ -10,7 +10,7 @@ use policy_compiler::ruleset::TABLE;
 use super::Finding;
 use super::links::Link;
 use crate::dataplane::netlink::numbers::{ELEMENTS, GET_ELEMENTS, IN_TABLE, NAME, NEW_ELEMENTS};
-use crate::netlink::{Attributes, Channel, Header, Message, NFTABLES, Writer, kind};
+use crate::netlink::{Attributes, Channel, DUMP, Header, Message, NFTABLES, Writer, kind};
 
 pub(super) const CHECK: &str = "reach";
 
@@ -41,9 +41,6 @@ const FAR: [IpAddr; 2] = [
 /// Pods that are told by address; of more there is only the number.
 const SHOWN: usize = 3;
 
-/// Bytes of a datagram at most.
-const DATAGRAM: usize = 32 << 10;
-
 /// Where packets to an address leave the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Way {
@@ -62,7 +59,7 @@ pub(crate) fn far() -> io::Result<Vec<Way>> {
 }
 
 fn ways(addresses: impl IntoIterator<Item = IpAddr>) -> io::Result<Vec<Way>> {
-    let mut channel = Channel::open_route(DATAGRAM)?;
+    let mut channel = Channel::open_route(DUMP)?;
     let found = addresses.into_iter();
     let found = found.map(|to| Ok(way(&mut channel, to)?.map(|link| Way { to, link })));
     found.filter_map(io::Result::transpose).collect()
@@ -70,7 +67,7 @@ fn ways(addresses: impl IntoIterator<Item = IpAddr>) -> io::Result<Vec<Way>> {
 
 /// The addresses that the table has chains for. None where there is no table.
 fn isolated() -> io::Result<BTreeSet<IpAddr>> {
-    let mut channel = Channel::open(DATAGRAM)?;
+    let mut channel = Channel::open(DUMP)?;
     let mut addresses = BTreeSet::new();
     for map in MAPS {
         let which = |w: &mut Writer| {

@@ -10,10 +10,8 @@ use crate::dataplane::netlink::numbers::{
     NEW_RULE, NEW_TABLE, RULE_CHAIN, RULE_EXPRESSIONS,
 };
 use crate::manifests::printable;
-use crate::netlink::{Attributes, Channel, Dumped, Header, Message, NFTABLES, Writer, kind};
+use crate::netlink::{Attributes, Channel, DUMP, Dumped, Header, Message, NFTABLES, Writer, kind};
 
-/// Bytes of a datagram at most.
-const DATAGRAM: usize = 32 << 10;
 /// Chains that are looked into for rules that switch tracking off, and rules of each. Real ones have a handful.
 const CHAINS: usize = 64;
 const RULES: usize = 10_000;
@@ -42,7 +40,7 @@ type Place = (u8, String, String);
 
 /// Looks at all tables of the network namespace of this thread.
 pub(super) fn read() -> io::Result<Others> {
-    let mut channel = Channel::open(DATAGRAM)?;
+    let mut channel = Channel::open(DUMP)?;
     let mut others = Others::default();
     dump(&mut channel, (GET_TABLE, NEW_TABLE), |message| {
         let name = named(message.attributes(), TABLE_NAME);

@@ -10,16 +10,13 @@ use super::attachment::{Attachment, is_other_engines};
 use super::links::Link;
 use crate::dataplane::netlink::numbers::{GET_CHAINS, IN_TABLE, NEW_CHAIN};
 use crate::dataplane::netlink::ports::{Content, PortTable};
-use crate::netlink::{Channel, Header, NFTABLES, Writer, kind};
+use crate::netlink::{Channel, DUMP, Header, NFTABLES, Writer, kind};
 
 const CHECK: &str = "source-guard";
 
 /// The chain that checks what comes by routed links, and where in a message about chains its name is.
 const CHAIN: &str = "source-guard";
 const CHAIN_NAME: u16 = 3;
-
-/// Bytes of a datagram at most.
-const DATAGRAM: usize = 32 << 10;
 
 /// What the table of bridges' ports holds, where an agent guards at all.
 pub(super) fn read() -> Option<Content> {
@@ -38,7 +35,7 @@ fn is_on() -> io::Result<bool> {
         w.text(IN_TABLE, TABLE);
         w.text(CHAIN_NAME, CHAIN);
     };
-    Channel::open(DATAGRAM)?.ask(Header::nftables(GET_CHAINS), which, |message| {
+    Channel::open(DUMP)?.ask(Header::nftables(GET_CHAINS), which, |message| {
         is_there |= message.kind == kind(NFTABLES, NEW_CHAIN);
     })?;
     Ok(is_there)

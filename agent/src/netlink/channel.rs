@@ -10,6 +10,9 @@ use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 use super::message::{Message, Messages};
 
+/// Bytes of a datagram at most, for whoever has objects dumped: so much the kernel tells at once if there is room for it.
+pub(crate) const DUMP: usize = 32 << 10;
+
 /// A socket to netfilter, or to what knows the links, in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub(crate) struct Channel {

@@ -14,7 +14,7 @@ mod request;
 
 pub(crate) use answer::Answer;
 pub(crate) use attribute::{Attribute, Attributes, Writer, written};
-pub(crate) use channel::{Channel, Received};
+pub(crate) use channel::{Channel, DUMP, Received};
 pub(crate) use message::{
     ACKNOWLEDGE, HEADERS, Header, INET, LOG, Message, Messages, NFTABLES, kind,
 };

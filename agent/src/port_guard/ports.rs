@@ -11,10 +11,8 @@ use std::net::IpAddr;
 use nix::libc;
 
 use crate::doctor::links::{self, Link};
-use crate::netlink::Channel;
+use crate::netlink::{Channel, DUMP};
 
-/// Bytes of a datagram at most: so much the kernel dumps at once if there is room for it.
-const DATAGRAM: usize = 32 << 10;
 /// Of one network namespace. Who may configure addresses in a pod may configure many.
 const ADDRESSES: usize = 256;
 
@@ -51,7 +49,7 @@ pub(crate) struct Lookout {
 
 impl Lookout {
     pub(crate) fn open() -> io::Result<Self> {
-        let channel = Channel::open_route(DATAGRAM)?;
+        let channel = Channel::open_route(DUMP)?;
         // An older kernel answers about this namespace only, which is noticed.
         let _ = channel.ask_strictly();
         Ok(Self { channel })

@@ -30,6 +30,7 @@ mod node;
 mod numbered;
 mod request;
 mod usage;
+mod workload;
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -46,6 +47,7 @@ pub use image::{AGNHOST, GAP_SENDER, PAUSE, netpol_image};
 pub use node::{IMPORT, Node};
 pub use numbered::{Hammer, Heard, Receiver};
 pub use request::{Reply, Transport, inside, knock, request};
+pub use workload::idle_deployment;
 
 use crate::control_plane::{self, ControlPlane, program};
 use crate::lab::{NODES, Netns, NodeSpec, OUTSIDE, SERVICES};

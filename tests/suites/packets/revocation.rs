@@ -1,6 +1,9 @@
 //! What policies allow no longer ends although it has begun, at once and in both directions; what they allow goes on
 //! without losing a packet; and the log names what was cut, and why.
 
+#[path = "revocation/changes.rs"]
+mod changes;
+
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,126 +19,13 @@ use serde_json::Value;
 
 use crate::flow_log_ground::{awaited, flows, put};
 use crate::long_lived::{Flows, Kind, Plan, Seen};
-use crate::world::{CALLER, FAR, NEAR, STRANGER, addresses, at, objects};
+use crate::world::{CALLER, FAR, NEAR, STRANGER, addresses, at};
+use changes::{Change, before, changes};
 
 /// What is forbidden must have ended by then.
 const SOON: Duration = Duration::from_millis(500);
 /// And must not begin again for so long, while both ends go on sending.
 const AFTERWARDS: Duration = Duration::from_millis(400);
-
-/// Nobody may talk to callees but callers of friendly namespaces, and strangers.
-const POLICIES: &str = "
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: closed, namespace: conn }
-spec: { podSelector: { matchLabels: { role: callee } } }
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: strangers, namespace: conn }
-spec:
-  podSelector: { matchLabels: { role: callee } }
-  ingress: [{ from: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: else } } }] }]
-";
-
-const CALLERS: &str = "
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: callers, namespace: conn }
-spec:
-  podSelector: { matchLabels: { role: callee } }
-  ingress:
-    - from:
-        - namespaceSelector: { matchLabels: { team: friends } }
-          podSelector: { matchLabels: { role: caller } }
-";
-
-const MUTE: &str = "
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: mute, namespace: conn }
-spec: { podSelector: { matchLabels: { role: caller } }, policyTypes: [Egress] }
-";
-
-/// A change that forbids what the caller does, and what the log says of it.
-struct Change {
-    name: &'static str,
-    text: String,
-    cause: &'static str,
-    by: &'static str,
-    /// The end whose policies object, and so the node that cuts.
-    is_egress: bool,
-}
-
-fn before() -> String {
-    let objects = objects().replace(
-        "{ name: conn }",
-        "{ name: conn, labels: { team: friends } }",
-    );
-    objects + POLICIES + CALLERS
-}
-
-fn changes() -> Vec<Change> {
-    let edited = |from: &str, to: &str| {
-        let text = before();
-        let other = text.replace(from, to);
-        assert_ne!(text, other, "{from}");
-        other
-    };
-    let of = |name, text, cause, by, is_egress| Change {
-        name,
-        text,
-        cause,
-        by,
-        is_egress,
-    };
-    vec![
-        of(
-            "a policy is edited",
-            edited(
-                "podSelector: { matchLabels: { role: caller } }",
-                "podSelector: { matchLabels: { role: nobody } }",
-            ),
-            "NetworkPolicy conn/callers changed",
-            "closed",
-            false,
-        ),
-        of(
-            "a policy is deleted",
-            edited(CALLERS, ""),
-            "NetworkPolicy conn/callers deleted",
-            "closed",
-            false,
-        ),
-        of(
-            "a policy is added",
-            before() + MUTE,
-            "NetworkPolicy conn/mute added",
-            "mute",
-            true,
-        ),
-        of(
-            "the pod is relabelled",
-            edited("labels: { role: caller }", "labels: { role: none }"),
-            "Pod conn/caller relabelled",
-            "closed",
-            false,
-        ),
-        of(
-            "the namespace is relabelled",
-            edited(
-                "conn, labels: { team: friends }",
-                "conn, labels: { team: foes }",
-            ),
-            "Namespace conn relabelled",
-            "closed",
-            false,
-        ),
-    ]
-}
 
 /// The Services of both callees: for each port that a flow has of its own.
 fn services() -> Vec<ServiceSpec> {
