@@ -40,7 +40,7 @@ test: install install-image ## every test: real packets, a real API server, real
 	cargo build --locked -p netpol-agent --bins
 	@tests/control-plane/build.sh cluster >/dev/null
 	@tests/control-plane/build.sh helm >/dev/null
-	NETPOL_IMAGE=$$(NETPOL_IMAGE_DIR=target/test-image deploy/image/build.sh $(ARCH)) && export NETPOL_IMAGE && cargo test --locked --workspace
+	NETPOL_IMAGE=$$(NETPOL_IMAGE_DIR=target/test-image deploy/image/build.sh $(ARCH)) && export NETPOL_IMAGE && cargo test --locked --workspace --no-fail-fast
 
 bench: ARCH = $(HOST_ARCH)
 bench: install install-image ## what compiling costs and how it grows; what a logged drop costs, and how many a second the kernel hands on; what programming the kernel and looking through its connections costs; what the agent costs at its design size, and as a pod of a cluster; how much longer pods take to start (root)

@@ -71,16 +71,14 @@ fn flows(stage: &mut Stage, folder: &Path) -> Outcome {
         all_nodes(&lines, Timestamp::MIN)
     })
     .map_err(text)?;
-    // By time, whichever node they are of. What was gathered and what the agent did itself is told later, by other clocks.
+    // By time, whichever node they are of, also what was counted and is told later.
     let lines = run(
         stage,
         folder,
         "flows -o json -n guests --to-pod web-a --to-pod web-b",
     )?;
-    let told = |line: &Value| line["flow"]["extensions"]["value"]["extent"] == "first";
-    let times: Vec<String> = values(&lines)
-        .filter(told)
-        .map(|line| line["time"].to_string())
+    let times: Vec<Timestamp> = values(&lines)
+        .filter_map(|line| line["time"].as_str()?.parse().ok())
         .collect();
     if times.is_empty() || !times.is_sorted() {
         return Err(format!("not in the order of time:\n{lines}"));

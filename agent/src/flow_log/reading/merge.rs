@@ -6,12 +6,15 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 use super::ReadingError;
+use super::order::Order;
 use super::source::{self, Entry, Input, Message};
 
-/// All logs as one. Each is taken to be in the order of time, as it was written; in memory is only what comes next.
+/// All logs as one. Each is taken to be nearly in the order of time, as it was written; in memory is only what comes next.
 #[derive(Debug)]
 pub struct Merge {
     sources: Vec<Source>,
+    /// What was there when reading began, by time. `None` if that cannot be told from what is new, and must not wait.
+    past: Option<Order>,
     /// Logs that begin while the others are read.
     newcomers: Option<mpsc::Receiver<mpsc::Receiver<Message>>>,
     /// The end of what was there when reading began has been told.
@@ -47,12 +50,13 @@ impl Merge {
     /// Opens all logs; when one cannot be, none is read. With `follow` the ends of files are waited at for more.
     pub fn open(inputs: &[Input], follow: bool) -> Result<Self, ReadingError> {
         let mut sources = Vec::new();
+        let are_files = inputs.iter().all(|input| matches!(input, Input::File(_)));
         for input in inputs {
             // The old part of a log that is a stream cannot be told from the new, and others do not wait for it.
             let live = matches!(input, Input::Socket(_)) || (follow && *input == Input::Stdin);
             sources.push(Source::new(source::start(input.clone(), follow)?, !live));
         }
-        Ok(Self::new(sources, None))
+        Ok(Self::new(sources, None, are_files))
     }
 
     /// What other tasks read. Those that come later are in the order of arrival.
@@ -61,15 +65,17 @@ impl Merge {
         newcomers: Option<mpsc::Receiver<mpsc::Receiver<Message>>>,
     ) -> Self {
         let sources = logs.into_iter().map(|log| Source::new(log, true));
-        Self::new(sources.collect(), newcomers)
+        Self::new(sources.collect(), newcomers, true)
     }
 
     fn new(
         sources: Vec<Source>,
         newcomers: Option<mpsc::Receiver<mpsc::Receiver<Message>>>,
+        has_past: bool,
     ) -> Self {
         Self {
             sources,
+            past: has_past.then(Order::default),
             newcomers,
             caught_up: false,
             others: 0,
@@ -99,6 +105,43 @@ impl Merge {
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Item>, ReadingError>> {
+        loop {
+            if let Some(item) = self.poll_sources(context)? {
+                return Poll::Ready(Ok(Some(item)));
+            }
+            let is_over = !self.sources.iter().any(|source| source.behind);
+            if let Some(past) = &mut self.past {
+                let entry = if is_over { past.rest() } else { past.next() };
+                match entry {
+                    Some(entry) => return Poll::Ready(Ok(Some(Item::Entry(entry)))),
+                    None if is_over => self.past = None,
+                    None => {}
+                }
+            }
+            let has_to_be_awaited = |source: &Source| source.behind && source.entries.is_empty();
+            if self.sources.iter().any(has_to_be_awaited) {
+                return Poll::Pending;
+            }
+            let Some(entry) = self.earliest() else {
+                break;
+            };
+            match &mut self.past {
+                Some(past) => past.take(entry),
+                None => return Poll::Ready(Ok(Some(Item::Entry(entry)))),
+            }
+        }
+        if !std::mem::replace(&mut self.caught_up, true) {
+            return Poll::Ready(Ok(Some(Item::CaughtUp)));
+        }
+        let has_ended = |source: &Source| source.messages.is_none();
+        if self.newcomers.is_none() && self.sources.iter().all(has_ended) {
+            return Poll::Ready(Ok(None));
+        }
+        Poll::Pending
+    }
+
+    /// Takes what has come from sources without lines. Returns what is to be told before any line.
+    fn poll_sources(&mut self, context: &mut Context<'_>) -> Result<Option<Item>, ReadingError> {
         while let Some(newcomers) = &mut self.newcomers
             && let Poll::Ready(newcomer) = newcomers.poll_recv(context)
         {
@@ -125,40 +168,28 @@ impl Merge {
                         source.entries.extend(batch.entries);
                     }
                     Some(Message::CaughtUp) => source.behind = false,
-                    Some(Message::Note(note)) => return Poll::Ready(Ok(Some(Item::Note(note)))),
+                    Some(Message::Note(note)) => return Ok(Some(Item::Note(note))),
                     Some(Message::Trouble(text)) => {
                         self.troubles += 1;
-                        return Poll::Ready(Ok(Some(Item::Trouble(text))));
+                        return Ok(Some(Item::Trouble(text)));
                     }
-                    Some(Message::Failed(error)) => return Poll::Ready(Err(error)),
+                    Some(Message::Failed(error)) => return Err(error),
                 }
             }
         }
-        if self
-            .sources
-            .iter()
-            .any(|source| source.behind && source.entries.is_empty())
-        {
-            return Poll::Pending;
-        }
+        Ok(None)
+    }
+
+    /// The earliest of what comes next; of equal times the first log's.
+    fn earliest(&mut self) -> Option<Entry> {
         let with_entries = self
             .sources
             .iter_mut()
             .filter(|source| !source.entries.is_empty());
-        // Of equal times the first log's comes first.
-        let earliest = with_entries
-            .min_by_key(|source| source.entries.front().map(|entry| entry.record.time()));
-        if let Some(entry) = earliest.and_then(|source| source.entries.pop_front()) {
-            return Poll::Ready(Ok(Some(Item::Entry(entry))));
-        }
-        if !std::mem::replace(&mut self.caught_up, true) {
-            return Poll::Ready(Ok(Some(Item::CaughtUp)));
-        }
-        let has_ended = |source: &Source| source.messages.is_none();
-        if self.newcomers.is_none() && self.sources.iter().all(has_ended) {
-            return Poll::Ready(Ok(None));
-        }
-        Poll::Pending
+        with_entries
+            .min_by_key(|source| source.entries.front().map(|entry| entry.record.time()))?
+            .entries
+            .pop_front()
     }
 }
 

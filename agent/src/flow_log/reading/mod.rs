@@ -9,6 +9,7 @@ pub mod agents;
 pub mod filter;
 mod lines;
 mod merge;
+mod order;
 pub mod record;
 mod source;
 mod tail;

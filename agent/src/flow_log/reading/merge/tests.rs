@@ -6,12 +6,11 @@ use super::*;
 use crate::flow_log::reading::record::Record;
 use crate::flow_log::reading::source::Batch;
 
-/// Lines of one node, at these seconds.
+/// Lines of one node, at these seconds of an hour.
 fn batch(node: &str, seconds: &[u32]) -> Message {
     let entry = |second: &u32| {
-        let json = format!(
-            r#"{{"node_name":"{node}","time":"2026-11-21T10:00:{second:02}Z","flow":{{}}}}"#
-        );
+        let time = format!("2026-11-21T10:{:02}:{:02}Z", second / 60, second % 60);
+        let json = format!(r#"{{"node_name":"{node}","time":"{time}","flow":{{}}}}"#);
         let record = Record::parse(json.as_bytes()).expect("a flow");
         Entry {
             json: json.into_bytes(),
@@ -47,7 +46,7 @@ async fn next(merge: &mut Merge) -> String {
         Some(Item::Note(text) | Item::Trouble(text)) => text,
         Some(Item::Entry(entry)) => {
             let time = entry.record.time().expect("a time").to_string();
-            format!("{} {}", entry.record.node(), &time[17..19])
+            format!("{} {}", entry.record.node(), &time[14..19])
         }
     }
 }
@@ -68,20 +67,20 @@ async fn send(sender: &Sender, message: Message) {
 async fn logs_of_several_agents_come_by_time() {
     let ([a, b, c], logs) = agents();
     let mut merge = Merge::of(logs, None);
-    send(&a, batch("a", &[1, 4])).await;
-    send(&b, batch("b", &[2, 3, 6])).await;
+    send(&a, batch("a", &[1, 64])).await;
+    send(&b, batch("b", &[2, 3, 66])).await;
     // The third may have older ones.
     assert_eq!(next(&mut merge).await, "…");
     send(&c, Message::Trouble("c cannot be read".to_owned())).await;
     drop(c);
-    let expected = ["c cannot be read", "a 01", "b 02", "b 03", "a 04"];
-    assert_eq!(all(&mut merge, 5).await, expected);
+    let expected = ["c cannot be read", "a 00:01", "b 00:02", "b 00:03"];
+    assert_eq!(all(&mut merge, 4).await, expected);
     // It is not known yet what else the first has.
     assert_eq!(next(&mut merge).await, "…");
-    send(&a, batch("a", &[5])).await;
+    send(&a, batch("a", &[65])).await;
     drop((a, b));
-    let expected = ["a 05", "b 06", "caught up", "the end"];
-    assert_eq!(all(&mut merge, 4).await, expected);
+    let expected = ["a 01:04", "a 01:05", "b 01:06", "caught up", "the end"];
+    assert_eq!(all(&mut merge, 5).await, expected);
     assert_eq!((merge.entries(), merge.troubles()), (6, 1));
 }
 
@@ -94,11 +93,11 @@ async fn agents_come_and_go_while_they_are_followed() {
     send(&a, Message::CaughtUp).await;
     send(&b, batch("b", &[5])).await;
     send(&b, Message::CaughtUp).await;
-    let expected = ["b 05", "a 07", "caught up", "…"];
+    let expected = ["b 00:05", "a 00:07", "caught up", "…"];
     assert_eq!(all(&mut merge, 4).await, expected);
     // From here on nobody waits for anybody.
     send(&b, batch("b", &[6])).await;
-    assert_eq!(next(&mut merge).await, "b 06");
+    assert_eq!(next(&mut merge).await, "b 00:06");
     drop((a, b));
     assert_eq!(next(&mut merge).await, "…");
     let ([c], logs) = agents();
@@ -106,7 +105,7 @@ async fn agents_come_and_go_while_they_are_followed() {
         introduce.send(log).await.expect("room");
     }
     send(&c, batch("c", &[1])).await;
-    assert_eq!(next(&mut merge).await, "c 01");
+    assert_eq!(next(&mut merge).await, "c 00:01");
     drop(c);
     assert_eq!(next(&mut merge).await, "…");
     drop(introduce);
@@ -120,9 +119,51 @@ async fn a_newcomer_is_not_waited_for() {
     introduce.send(logs.remove(1)).await.expect("room");
     let mut merge = Merge::of(logs, Some(newcomers));
     send(&a, batch("a", &[1])).await;
-    assert_eq!(next(&mut merge).await, "a 01");
     send(&a, Message::CaughtUp).await;
-    assert_eq!(all(&mut merge, 2).await, ["caught up", "…"]);
+    let expected = ["a 00:01", "caught up", "…"];
+    assert_eq!(all(&mut merge, 3).await, expected);
     send(&late, batch("late", &[0])).await;
-    assert_eq!(next(&mut merge).await, "late 00");
+    assert_eq!(next(&mut merge).await, "late 00:00");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_late_comes_by_its_time() {
+    let ([a, b], logs) = agents();
+    let mut merge = Merge::of(logs, None);
+    // What is counted is told at the end of its window.
+    send(&a, batch("a", &[2, 12, 5, 13])).await;
+    send(&b, batch("b", &[3, 10])).await;
+    send(&b, Message::CaughtUp).await;
+    drop(a);
+    let expected = [
+        "a 00:02",
+        "b 00:03",
+        "a 00:05",
+        "b 00:10",
+        "a 00:12",
+        "a 00:13",
+        "caught up",
+    ];
+    assert_eq!(all(&mut merge, 7).await, expected);
+    // From here on it is told as it comes.
+    send(&b, batch("b", &[16, 15])).await;
+    assert_eq!(all(&mut merge, 3).await, ["b 00:16", "b 00:15", "…"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_back_is_bounded() {
+    let ([a], logs) = agents();
+    let mut merge = Merge::of(logs, None);
+    let seconds = vec![1; 30_000];
+    send(&a, batch("a", &seconds)).await;
+    let mut told = 0;
+    while next(&mut merge).await == "a 00:01" {
+        told += 1;
+    }
+    assert_eq!(told, seconds.len() - (16 << 10));
+    drop(a);
+    while next(&mut merge).await == "a 00:01" {
+        told += 1;
+    }
+    assert_eq!(told, seconds.len());
 }
