@@ -63,6 +63,8 @@ pub(super) struct Sniffer {
     ipv4: bool,
     place: Place,
     arrivals: Arc<Arrivals>,
+    /// Held from a packet's being taken to its being recorded: whoever finds none left knows that all are recorded.
+    draining: Mutex<()>,
 }
 
 impl Sniffer {
@@ -93,6 +95,7 @@ impl Sniffer {
                     ipv4: address.is_ipv4(),
                     place: place.clone(),
                     arrivals: arrivals.clone(),
+                    draining: Mutex::default(),
                 });
                 tokio::spawn(sniffer.clone().listen());
                 sniffers.push(sniffer);
@@ -115,6 +118,7 @@ impl Sniffer {
 
     /// Records everything that has arrived until now.
     pub(super) fn drain(&self) {
+        let _draining = self.draining.lock();
         let mut buffer = vec![0; 65_536];
         loop {
             match self.socket.recv_from(&mut buffer) {
