@@ -66,8 +66,10 @@ async fn remove(dataplane: &mut impl Dataplane) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use nix::libc;
+
     use super::*;
-    use crate::dataplane::Memory;
+    use crate::dataplane::{Memory, NetlinkError};
 
     #[tokio::test]
     async fn only_the_own_table_goes() {
@@ -80,7 +82,12 @@ mod tests {
             Ok("removed table inet netpol: this node enforces no policy any more\n")
         );
         assert_eq!(memory.attempts(), ["delete table inet netpol\n"]);
-        memory.fail_next("Error: Could not process rule: No such file or directory");
+        memory.fail_next_with(|| NetlinkError::Refused {
+            command: "delete table inet netpol".to_owned(),
+            reason: String::new(),
+            errno: libc::ENOENT,
+            others: 0,
+        });
         let said = remove(&mut memory)
             .await
             .map_err(|failure| format!("{failure:?}"));
@@ -88,7 +95,7 @@ mod tests {
             said.as_deref(),
             Ok("nothing to do: there is no table inet netpol\n")
         );
-        memory.fail_next("Error: Device or resource busy");
+        memory.fail_next("Device or resource busy");
         assert!(remove(&mut memory).await.is_err());
     }
 }

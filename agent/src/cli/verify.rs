@@ -15,7 +15,7 @@ use super::input::Input;
 use super::pod_start::Places;
 use super::source_guard::SourceGuardArguments;
 use super::{Failure, remark};
-use crate::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane, NetlinkError};
+use crate::dataplane::{Dataplane, Found, NetlinkDataplane, NetlinkError};
 use crate::manifests::printable;
 use crate::pod_start::{self, Mode};
 use crate::port_guard;
@@ -176,9 +176,9 @@ async fn verify(
     Err(Failure::Found(lines.collect()))
 }
 
-fn unreadable(error: DataplaneError) -> Failure {
+fn unreadable(error: NetlinkError) -> Failure {
     match error {
-        DataplaneError::Netlink(NetlinkError::NotPermitted) => Failure::because(
+        NetlinkError::NotPermitted => Failure::because(
             "not allowed to read nftables: run as root, or with the capability NET_ADMIN, on the node itself",
         ),
         error => error.into(),

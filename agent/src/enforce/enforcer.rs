@@ -17,7 +17,7 @@ use super::Enforcement;
 use super::repairs::Repairs;
 use super::schedule::Schedule;
 use super::work::Glance;
-use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
+use crate::dataplane::{Disturbance, Foreign, NetlinkError, Part};
 use crate::flow_log::{FlowLog, Occurrence};
 use crate::pod_start::{PodStart, Programmed, Revision};
 use crate::port_guard::PortGuard;
@@ -242,14 +242,13 @@ impl Enforcer {
         self.repairs.look();
     }
 
-    pub(super) fn inspected(&mut self, found: Result<Glance, DataplaneError>) {
+    pub(super) fn inspected(&mut self, found: Result<Glance, NetlinkError>) {
         match found {
             Ok(Glance::AsLeft) => self.repairs.seen(false, Instant::now()),
-            Ok(Glance::Comparable) => {
+            Ok(Glance::Table) => {
                 self.repairs.seen(true, Instant::now());
                 self.must_compare = self.due().is_none();
             }
-            Ok(Glance::Table) => self.repairs.seen(true, Instant::now()),
             Ok(Glance::Nothing) => {
                 self.repairs.seen(false, Instant::now());
                 let foreign = Foreign::of(Part::Table, true);

@@ -5,33 +5,29 @@ use std::io;
 use nix::libc;
 
 use super::*;
-use crate::dataplane::NetlinkError;
 
 /// What is refused, and words that people must be told.
-type Row = (fn() -> DataplaneError, &'static [&'static str]);
+type Row = (fn() -> NetlinkError, &'static [&'static str]);
 
 fn rows() -> [Row; 6] {
     [
         (
-            || NetlinkError::OutOfMemory { bytes: 4321 }.into(),
+            || NetlinkError::OutOfMemory { bytes: 4321 },
             &["no memory", "4321 bytes", "memory limit"],
         ),
         (
             || {
                 let is_unchanged = false;
-                NetlinkError::NoAnswer { is_unchanged }.into()
+                NetlinkError::NoAnswer { is_unchanged }
             },
             &["answer to a change was lost"],
         ),
         (
-            || {
-                NetlinkError::Refused {
-                    command: "delete set inet netpol peers-1-4".to_owned(),
-                    reason: "Device or resource busy; it is still referred to".to_owned(),
-                    errno: libc::EBUSY,
-                    others: 2,
-                }
-                .into()
+            || NetlinkError::Refused {
+                command: "delete set inet netpol peers-1-4".to_owned(),
+                reason: "Device or resource busy; it is still referred to".to_owned(),
+                errno: libc::EBUSY,
+                others: 2,
             },
             &[
                 "`delete set inet netpol peers-1-4`",
@@ -40,27 +36,21 @@ fn rows() -> [Row; 6] {
             ],
         ),
         (
-            || {
-                NetlinkError::BatchRefused {
-                    commands: 7,
-                    source: io::Error::from_raw_os_error(libc::ELOOP),
-                }
-                .into()
+            || NetlinkError::BatchRefused {
+                commands: 7,
+                source: io::Error::from_raw_os_error(libc::ELOOP),
             },
             &["all 7 commands"],
         ),
         (
-            || {
-                NetlinkError::TooLarge {
-                    bytes: 4321,
-                    limit: 1234,
-                }
-                .into()
+            || NetlinkError::TooLarge {
+                bytes: 4321,
+                limit: 1234,
             },
             &["4321 bytes", "takes 1234", "NET_ADMIN"],
         ),
         (
-            || NetlinkError::Restless { attempts: 20 }.into(),
+            || NetlinkError::Restless { attempts: 20 },
             &["table inet netpol", "20 times"],
         ),
     ]
