@@ -44,9 +44,17 @@ impl Uplinks {
         Self { told: Some(told) }
     }
 
-    /// Those there are.
+    /// Those there are, which the log tells: what is sent by them is not checked.
     #[must_use]
     pub fn now(&mut self) -> BTreeSet<InterfacePattern> {
+        let uplinks = self.known();
+        if !uplinks.is_empty() {
+            tell_people(&uplinks);
+        }
+        uplinks
+    }
+
+    fn known(&mut self) -> BTreeSet<InterfacePattern> {
         let told = self.told.as_mut();
         told.map_or_else(BTreeSet::new, |told| told.borrow_and_update().clone())
     }
@@ -56,7 +64,7 @@ impl Uplinks {
         if let Some(told) = &mut self.told
             && told.changed().await.is_ok()
         {
-            return self.now();
+            return self.known();
         }
         pending().await
     }
@@ -85,7 +93,7 @@ async fn go_on(tell: watch::Sender<BTreeSet<InterfacePattern>>) {
             tell.send_if_modified(|known| {
                 let is_new = *known != found;
                 if is_new {
-                    info!(uplinks = ?names(&found), "sources are not checked on the links by which this node reaches others");
+                    tell_people(&found);
                     *known = found;
                 }
                 is_new
@@ -94,8 +102,12 @@ async fn go_on(tell: watch::Sender<BTreeSet<InterfacePattern>>) {
     }
 }
 
-fn names(uplinks: &BTreeSet<InterfacePattern>) -> Vec<String> {
-    uplinks.iter().map(ToString::to_string).collect()
+fn tell_people(uplinks: &BTreeSet<InterfacePattern>) {
+    let names: Vec<String> = uplinks.iter().map(ToString::to_string).collect();
+    info!(
+        uplinks = ?names,
+        "sources are not checked on the links by which this node reaches others"
+    );
 }
 
 fn found() -> Option<BTreeSet<InterfacePattern>> {

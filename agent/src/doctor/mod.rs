@@ -64,7 +64,11 @@ pub async fn examine(enables_bridges: bool) -> Vec<Finding> {
     }
     let may_look = dataplane.is_some();
     findings.extend(look(enables_bridges, may_look).await);
-    findings.push(agents::judge(NodeLock::holder().as_ref(), has_table));
+    let tables = has_table.map(|rules| agents::Tables {
+        rules,
+        ports: source_guard::has_table(),
+    });
+    findings.push(agents::judge(NodeLock::holder().as_ref(), tables));
     findings
 }
 

@@ -9,7 +9,7 @@ use super::Finding;
 use super::attachment::{Attachment, is_other_engines};
 use super::links::Link;
 use crate::dataplane::netlink::numbers::{GET_CHAINS, IN_TABLE, NEW_CHAIN};
-use crate::dataplane::netlink::ports::{Content, PortTable};
+use crate::dataplane::netlink::ports::{Content, PortTable, forged};
 use crate::netlink::{Channel, DUMP, Header, NFTABLES, Writer, kind};
 
 const CHECK: &str = "source-guard";
@@ -26,6 +26,12 @@ pub(super) fn read() -> Option<Content> {
     let table = PortTable::open(Some(DropLog::default())).ok();
     let found = table.and_then(|mut table| table.read().ok().flatten());
     Some(found.map(|found| found.content).unwrap_or_default())
+}
+
+/// Whether there is a table of bridges' ports.
+pub(super) fn has_table() -> bool {
+    let counted = Channel::open(DUMP).and_then(|mut channel| forged(&mut channel));
+    counted.is_ok_and(|counted| counted.is_some())
 }
 
 /// Whether table `inet netpol` checks sources.

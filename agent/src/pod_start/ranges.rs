@@ -11,6 +11,8 @@ use policy_compiler::compile::PodPlaces;
 use policy_compiler::model::Name;
 use tokio::time::{sleep, timeout};
 
+use crate::source::in_words;
+
 /// How long the API server may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -78,7 +80,10 @@ async fn ask(client: &Client, node: &Name) -> Ranges {
             "the API server does not show node {node}: {}",
             status.message
         )),
-        Ok(Err(error)) => Ranges::Unknown(format!("node {node} cannot be asked for: {error}")),
+        Ok(Err(error)) => Ranges::Unknown(format!(
+            "node {node} cannot be asked for: {}",
+            in_words(&error)
+        )),
         Err(_) => Ranges::Unknown(format!(
             "node {node} cannot be asked for: no answer within {} s",
             PATIENCE.as_secs()
