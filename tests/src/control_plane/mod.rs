@@ -34,7 +34,7 @@ pub use objects::{namespace, pod, policy};
 use program::Program;
 use worker::Worker;
 
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Where and how the API server runs.

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::numbered::Worker;
 use super::request::{Transport, datagrams};
+use crate::lab::uninterrupted;
 
 /// Between an answer and the next question.
 const PAUSE: Duration = Duration::from_millis(5);
 /// After so long without an answer a conversation has ended. Answers take a thousandth of that.
-const SILENT: Duration = Duration::from_secs(1);
+const SILENT: Duration = Duration::from_secs(3);
 
 /// One connection to `agnhost netexec`, over which questions are asked until nobody answers.
 pub struct Conversation {
@@ -105,14 +106,14 @@ impl Line {
         match self {
             Self::Datagrams(socket) => {
                 socket.send(b"hostname")?;
-                socket.recv(&mut [0; 512]).map(drop)
+                uninterrupted(|| socket.recv(&mut [0; 512])).map(drop)
             }
             Self::Stream(stream) => {
                 stream.write_all(b"GET /hostname HTTP/1.1\r\nHost: pod\r\n\r\n")?;
                 let mut answer = Vec::new();
                 while !is_whole(&answer) {
                     let mut some = [0; 1024];
-                    match stream.read(&mut some)? {
+                    match uninterrupted(|| stream.read(&mut some))? {
                         0 => return Err(io::Error::other("the server closed the connection")),
                         length => answer.extend_from_slice(&some[..length]),
                     }

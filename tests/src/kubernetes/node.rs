@@ -12,7 +12,7 @@ use crate::control_plane::program::{Program, Recipe};
 use crate::control_plane::worker::Worker;
 use crate::lab::{Netns, NodeSpec};
 
-const FURNISHED_WITHIN: Duration = Duration::from_secs(20);
+const FURNISHED_WITHIN: Duration = Duration::from_secs(60);
 const GONE_WITHIN: Duration = Duration::from_secs(20);
 
 /// The command that makes images known to a node, but for the archive they are in.

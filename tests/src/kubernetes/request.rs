@@ -11,9 +11,12 @@ use std::time::Duration;
 use nix::sched::{CloneFlags, setns};
 
 use super::{Cluster, ClusterError, Node, config};
+use crate::lab::uninterrupted;
 
-/// How long an answer may take. Between two namespaces it takes a thousandth of that.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it is waited for an answer that must not come. Between two namespaces it takes a thousandth of that.
+const SILENT: Duration = Duration::from_secs(1);
+/// And for one that must: the servers are programs of a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,11 +96,12 @@ fn network_on(node: &Node, address: IpAddr) -> Option<File> {
     File::open(node.file(path)).ok()
 }
 
-/// Asks from inside a network namespace who answers there.
-pub fn request(from: &File, to: SocketAddr, transport: Transport) -> Reply {
+/// Asks from inside a network namespace who answers there, if somebody should.
+pub fn request(from: &File, to: SocketAddr, transport: Transport, passes: bool) -> Reply {
+    let patience = if passes { PATIENCE } else { SILENT };
     let asked = inside(from, || match transport {
-        Transport::Tcp => over_tcp(to),
-        Transport::Udp => over_udp(to),
+        Transport::Tcp => over_tcp(to, patience),
+        Transport::Udp => over_udp(to, patience),
     });
     asked.map_or_else(|error| fault(&error), Reply::Pod)
 }
@@ -141,9 +145,9 @@ fn fault(error: &std::io::Error) -> Reply {
     }
 }
 
-fn over_tcp(to: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+fn over_tcp(to: SocketAddr, patience: Duration) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&to, patience)?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(b"GET /hostname HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -152,12 +156,12 @@ fn over_tcp(to: SocketAddr) -> std::io::Result<String> {
         .ok_or_else(|| std::io::Error::other(format!("an odd answer: {answer:?}")))
 }
 
-fn over_udp(to: SocketAddr) -> std::io::Result<String> {
+fn over_udp(to: SocketAddr, patience: Duration) -> std::io::Result<String> {
     let socket = datagrams(to)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience))?;
     socket.send(b"hostname")?;
     let mut answer = [0; 512];
-    let length = socket.recv(&mut answer)?;
+    let length = uninterrupted(|| socket.recv(&mut answer))?;
     Ok(String::from_utf8_lossy(&answer[..length]).trim().to_owned())
 }
 

@@ -10,7 +10,7 @@ use super::{Cluster, ClusterError, Node, command, config, wait_for};
 use crate::control_plane::ControlPlane;
 use crate::lab::Netns;
 
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_secs(300);
 
 impl Cluster {
     /// Its nodes, by their order of names.

@@ -18,9 +18,10 @@ use super::netns::Netns;
 pub const AGENT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 19_469);
 
-const READY_WITHIN: Duration = Duration::from_secs(20);
-const LOGGED_WITHIN: Duration = Duration::from_secs(10);
-const EXIT_WITHIN: Duration = Duration::from_secs(10);
+const READY_WITHIN: Duration = Duration::from_secs(90);
+const LOGGED_WITHIN: Duration = Duration::from_secs(60);
+const EXIT_WITHIN: Duration = Duration::from_secs(30);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A running agent. Killed when dropped; its rules stay, as they must.
@@ -188,8 +189,8 @@ impl Drop for Agent {
 
 /// `GET path` from the agent that listens there in the namespace the calling thread is in: status and body.
 pub fn http_get(listen: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&listen, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let mut stream = TcpStream::connect_timeout(&listen, ANSWERS_WITHIN)?;
+    stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n"

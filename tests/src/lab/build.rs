@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::cluster::{Host, Lab};
+use super::links::wait_for_links;
 use super::receive::Sniffer;
 use super::services;
 use super::spec::{LabSpec, NODES, NodeSpec, OUTSIDE, Place, SERVICES};
@@ -46,8 +46,6 @@ const WIRE: &[(&str, &str)] = &[
     ("net/bridge/bridge-nf-call-ip6tables", "0"),
     ("net/bridge/bridge-nf-call-arptables", "0"),
 ];
-
-const LINKS_UP_WITHIN: Duration = Duration::from_secs(10);
 
 impl Lab {
     /// Builds the network. No agent runs yet: everything reaches everything.
@@ -89,7 +87,7 @@ impl Lab {
         let netns = Netns::new(name)?;
         netns.sysctl(EVERYWHERE)?;
         self.plug_into_wire(&netns, v4, v6)?;
-        self.wait_for_links([&netns].into_iter())?;
+        wait_for_links([&netns, &self.wire])?;
         let host = Host {
             netns,
             addresses: vec![v4.into(), v6.into()],
@@ -165,40 +163,6 @@ impl Lab {
         self.settle(Place::node(node.name), netns, addresses)
     }
 
-    /// Waits until every link carries packets. The kernel notices some time after both ends are up, and drops what is
-    /// sent before without a word: a request that must not arrive would not, for the wrong reason.
-    pub(super) fn wait_for_links<'a>(
-        &'a self,
-        places: impl Iterator<Item = &'a Netns>,
-    ) -> Result<(), LabError> {
-        let mut waiting: Vec<&Netns> = places.chain([&self.wire]).collect();
-        let deadline = Instant::now() + LINKS_UP_WITHIN;
-        while !waiting.is_empty() {
-            let answers: Vec<_> = waiting
-                .iter()
-                .map(|netns| netns.run_later(&["ip", "-oneline", "link"], ""))
-                .collect();
-            let mut down = Vec::new();
-            for (netns, answer) in waiting.into_iter().zip(answers) {
-                let links = answer
-                    .recv()
-                    .map_err(|_| LabError::Ended(netns.name().to_owned()))??;
-                if links.lines().any(|link| is_down(link, &links)) {
-                    down.push(netns);
-                }
-            }
-            if Instant::now() > deadline {
-                let names: Vec<&str> = down.iter().map(|netns| netns.name()).collect();
-                return Err(LabError::Spec(format!(
-                    "{}: links stay down",
-                    names.join(", ")
-                )));
-            }
-            waiting = down;
-        }
-        Ok(())
-    }
-
     pub(super) fn settle(
         &mut self,
         place: Place,
@@ -219,14 +183,6 @@ impl Lab {
         );
         Ok(())
     }
-}
-
-/// Whether a line of `ip -oneline link` is of a link that is down and will come up. A bridge without ports will not,
-/// and nobody needs it.
-fn is_down(link: &str, all: &str) -> bool {
-    let name = link.split(": ").nth(1).unwrap_or_default();
-    let is_idle_bridge = !name.contains('@') && !all.contains(&format!(" master {name} "));
-    (link.contains("state DOWN") || link.contains("LOWERLAYERDOWN")) && !is_idle_bridge
 }
 
 /// A folder that is removed with the lab. Namespaces go with a process that is killed, its folder does not: those of

@@ -40,6 +40,7 @@ mod build;
 mod cluster;
 mod craft;
 mod error;
+mod links;
 pub mod matrix;
 mod netns;
 mod packet;
@@ -62,6 +63,7 @@ pub use craft::{
     send_raw, tcp_syn, udp_request,
 };
 pub use error::LabError;
+pub use links::wait_for_links;
 pub use netns::Netns;
 pub use nix::sys::signal::Signal;
 pub use packet::{IpProtocol, SctpChunk, SctpInit, Token};
@@ -71,6 +73,16 @@ pub use spec::{
 };
 pub use topology::Topology;
 pub use tracked::{Tracked, track};
+
+/// A wait that has an end is not begun anew by the kernel when a signal comes between.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
 
 /// Whether tests that need network namespaces can run. Without root it panics, so that nobody takes a skipped test for a
 /// passed one, unless `NETPOL_SKIP_ROOT_TESTS=1` says that this is known; then it prints a line and says no.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::build::EVERYWHERE;
+use super::links::wait_for_links;
 use super::spec::{NODES, NodeSpec, Place, PodSpec};
 use super::{Lab, LabError, Netns};
 
@@ -55,7 +56,8 @@ impl Lab {
             self.spec.pods.push(pod);
             self.settle(place, netns, addresses)?;
         }
-        self.wait_for_links(self.hosts.values().map(|host| &host.netns))
+        let places = self.hosts.values().map(|host| &host.netns);
+        wait_for_links(places.chain([&self.wire]))
     }
 
     /// Ends a pod; its interfaces go with its namespace.

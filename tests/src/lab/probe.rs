@@ -54,7 +54,7 @@ impl fmt::Display for Transport {
 /// How long to insist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// An answer: five seconds, with retransmissions.
+    /// An answer: fifteen seconds, with retransmissions.
     Answer,
     /// Nothing: several transmissions in 0.7 seconds, none of which may arrive.
     Silence,
@@ -63,7 +63,7 @@ pub enum Expect {
 impl Expect {
     pub(super) fn window(self) -> Duration {
         match self {
-            Self::Answer => Duration::from_secs(5),
+            Self::Answer => Duration::from_secs(15),
             Self::Silence => Duration::from_millis(700),
         }
     }

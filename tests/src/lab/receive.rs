@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,6 +15,8 @@ use super::packet::{
     ANSWER, IpProtocol, REQUEST, SctpChunk, SctpInit, Token, request_token, transport,
 };
 use super::spec::Place;
+
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Every request that reached a place, and the source address it came with there.
 ///
@@ -158,8 +161,8 @@ pub(super) fn raw_socket(protocol: IpProtocol, address: IpAddr) -> io::Result<Ud
         Type::RAW,
         Some(number),
     )?;
-    // Hundreds of requests may come at once.
-    socket.set_recv_buffer_size(4 << 20)?;
+    // Hundreds of requests may come at once; `set_recv_buffer_size` gives no more than the machine's limit.
+    setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER)?;
     socket.bind(&SocketAddr::new(address, 0).into())?;
     socket.set_nonblocking(true)?;
     Ok(UdpSocket::from(OwnedFd::from(socket)))

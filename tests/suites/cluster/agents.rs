@@ -100,7 +100,7 @@ impl Traffic {
     /// Asks over and over.
     fn flow(&self, from: &File, to: SocketAddr, transport: Transport, passes: bool) {
         while !self.is_over.load(Ordering::Relaxed) {
-            let reply = request(from, to, transport);
+            let reply = request(from, to, transport, passes);
             let is_right = matches!(
                 (&reply, passes),
                 (Reply::Pod(_), true) | (Reply::Silence, false)

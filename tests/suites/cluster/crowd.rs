@@ -221,7 +221,7 @@ impl Crowd {
     /// Waits until nothing of it is left.
     pub(crate) fn leave(mut self, stage: &Stage) -> Outcome {
         self.hammers.clear();
-        let words = ["delete", "namespace", self.namespace, "--timeout=120s"];
+        let words = ["delete", "namespace", self.namespace, "--timeout=300s"];
         stage.cluster.kubectl(&words).map_err(text)?;
         wait_for("the crowd's addresses to be free", SOON, || {
             let taken = self.addresses(stage).into_iter().map(|socket| socket.ip());

@@ -157,7 +157,7 @@ fn start_process(
 pub(crate) fn await_rollout(cluster: &Cluster) -> Result<(), ClusterError> {
     let [namespace, name] = DAEMON_SET;
     cluster
-        .kubectl(&["rollout", "status", namespace, name, "--timeout=120s"])
+        .kubectl(&["rollout", "status", namespace, name, "--timeout=300s"])
         .map(drop)
 }
 

@@ -180,7 +180,7 @@ fn none_missing(crowd: &Crowd) -> Outcome {
         return Err(format!("{} of {} pods heard", highest.len(), crowd.size()));
     }
     // Another listener may not have got to a number before the highest.
-    let settled = Duration::from_secs(2);
+    let settled = Duration::from_secs(20);
     wait_for("every number", settled, || {
         let heard = crowd.numbers()?;
         let mut gaps = Vec::new();

@@ -32,6 +32,8 @@ spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
             let mut pod = pods::server("probed", name, "probed", node);
             probe["periodSeconds"] = json!(1);
             probe["failureThreshold"] = json!(1);
+            // An answer that a busy machine delays is no failure; one that a policy drops never comes.
+            probe["timeoutSeconds"] = json!(5);
             pod["spec"]["containers"][0]["readinessProbe"] = probe;
             pod
         })

@@ -132,7 +132,10 @@ pub(crate) fn ask(questions: &[Question]) -> Vec<String> {
         let asking: Vec<_> = questions
             .iter()
             .map(|question| {
-                scope.spawn(move || request(&question.from, question.to, question.transport))
+                scope.spawn(move || {
+                    let Question { from, to, .. } = question;
+                    request(from, *to, question.transport, question.passes)
+                })
             })
             .collect();
         let replies = asking

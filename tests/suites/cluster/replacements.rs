@@ -52,7 +52,7 @@ fn job(stage: &mut Stage) -> Outcome {
             "--namespace=shop",
             "job/once",
             "--for=condition=complete",
-            "--timeout=60s",
+            "--timeout=180s",
         ])
         .map_err(text)?;
     let pod = listed(stage, "shop", "job=once")?
@@ -154,7 +154,7 @@ spec:
             "--namespace=shop",
             "pod/store-0",
             "--for=delete",
-            "--timeout=60s",
+            "--timeout=180s",
         ])
         .map_err(text)?;
     replace(stage, "guests/heir", "node-b", &was)?;

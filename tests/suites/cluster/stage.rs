@@ -13,8 +13,8 @@ use crate::pods::{self, PORT};
 use crate::questions::{Row, ask, sockets};
 
 /// How soon pods are up and changes are obeyed. Ordinarily it takes seconds and tenths of them; the machine may be busy.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
-const OBEYED_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(180);
+const OBEYED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a scenario says at its end.
 pub(crate) type Outcome = Result<(), String>;

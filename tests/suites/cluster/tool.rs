@@ -10,7 +10,7 @@ use netpol_tests::lab::{Signal, privileged};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-const GONE_WITHIN: Duration = Duration::from_secs(30);
+const GONE_WITHIN: Duration = Duration::from_secs(120);
 /// What a kubelet would set for the whole machine.
 const SETTINGS: [&str; 3] = [
     "vm/overcommit_memory",

@@ -96,7 +96,7 @@ spec:
     }
     stage
         .cluster
-        .kubectl(&["delete", "namespace", "brief", "--timeout=60s"])
+        .kubectl(&["delete", "namespace", "brief", "--timeout=180s"])
         .map_err(text)?;
     wait_for(
         "the namespace's chains gone from the nodes",

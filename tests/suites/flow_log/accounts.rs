@@ -66,6 +66,7 @@ fn a_flood_is_accounted_for() {
     messages.extend(log.until_counted(FLOOD));
     send(&netns, "127.0.0.1", "127.0.0.1", 1);
     messages.extend(log.until_counted(FLOOD + 1));
+    messages.extend(log.until_counted(FLOOD + 1));
     let totals = log.reader.totals();
     messages.extend(log.stop());
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();

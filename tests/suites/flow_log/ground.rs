@@ -19,7 +19,7 @@ pub(crate) const DROPPED: std::ops::Range<u16> = 9000..9100;
 pub(crate) const FOREIGN: u16 = 8000;
 pub(crate) const COUNTER: &str = "pod/shop/web/ingress";
 /// No test waits longer for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn web() -> DropPoint {
     let key: ObjectKey = "shop/web".parse().expect("a key");

@@ -137,7 +137,7 @@ fn the_counter_sees_what_the_limit_keeps_out_of_the_log() -> Result<(), LabError
             socket.send_to(b"x", "10.0.0.2:9").expect("sent");
         }
     })?;
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     let packets = || counted(&netns, "pod/shop/web/egress").map(|(packets, _)| packets);
     while packets() < Some(PACKETS) && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(10));

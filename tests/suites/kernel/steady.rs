@@ -13,7 +13,8 @@ use netpol_agent::port_guard::PortGuard;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_agent::uplinks::Uplinks;
-use netpol_tests::lab::{Netns, privileged};
+use netpol_tests::lab::{Netns, privileged, wait_for_links};
+use nix::sys::socket::{setsockopt, sockopt};
 use policy_compiler::compile::Protection;
 use policy_compiler::decode;
 use policy_compiler::index::Event;
@@ -30,6 +31,8 @@ const EDITS: u64 = 6_000;
 const BETWEEN_EDITS: Duration = Duration::from_millis(5);
 /// Of the packets of one flow.
 const BETWEEN_PACKETS: Duration = Duration::from_millis(1);
+/// For all packets that come while the machine is busy with something else: one that finds no room would count as missing.
+const ROOM: usize = 64 << 20;
 /// The number of the packet after which nothing comes.
 const LAST: u64 = u64::MAX;
 
@@ -64,6 +67,7 @@ impl Ground {
         router
             .sysctl(&[("net/ipv4/ip_forward", "1")])
             .expect("forwarding");
+        wait_for_links([&client, &router, &server]).expect("links");
         Self {
             client,
             router,
@@ -76,6 +80,7 @@ impl Ground {
         let (bound, is_bound) = std::sync::mpsc::channel();
         let arrived = self.server.submit(move || {
             let socket = UdpSocket::bind((SERVER, PORT)).expect("a socket");
+            setsockopt(&socket, sockopt::RcvBufForce, &ROOM).expect("room");
             bound.send(()).expect("the test waits");
             let mut arrived = Vec::new();
             loop {
@@ -255,7 +260,8 @@ fn flows_that_no_change_concerns() {
         line.parse::<u64>().expect("a number")
     };
     assert_eq!(commits("failed"), 0);
-    assert!(commits("ok") > EDITS / 4, "only {} commits", commits("ok"));
+    // A slow machine makes one commit of several edits.
+    assert!(commits("ok") > EDITS / 20, "only {} commits", commits("ok"));
 }
 
 /// A server and who may reach it, and that that is all.

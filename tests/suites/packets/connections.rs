@@ -5,7 +5,7 @@ use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use netpol_tests::lab::{
-    Expect, IpProtocol, Lab, NODES, Place, Probe, Topology, Transport, privileged,
+    Expect, IpProtocol, Lab, NODES, Place, Probe, Topology, Transport, privileged, uninterrupted,
 };
 
 use crate::world::{
@@ -217,5 +217,5 @@ fn echo(stream: &mut TcpStream) -> std::io::Result<()> {
 fn ask(socket: &UdpSocket) -> std::io::Result<()> {
     socket.set_read_timeout(Some(LONG))?;
     socket.send(b"np?\n")?;
-    socket.recv(&mut [0; 64]).map(drop)
+    uninterrupted(|| socket.recv(&mut [0; 64])).map(drop)
 }

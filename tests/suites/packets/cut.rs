@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use netpol_tests::lab::{Lab, NODES, Place, Topology, privileged};
+use netpol_tests::lab::{Lab, NODES, Place, Topology, privileged, uninterrupted};
 use policy_compiler::compile::Protection;
 
 use crate::world::{CALLER, FAR, NEAR, addresses, at, build, deny_all};
@@ -99,16 +99,6 @@ impl Talk {
             let kind = answer.map_err(|error| error.kind());
             let reset = Err(ErrorKind::ConnectionReset);
             assert_eq!(kind, reset, "{}, end {number}", self.name);
-        }
-    }
-}
-
-/// A wait that has an end is not begun anew by the kernel when a signal comes between.
-pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
         }
     }
 }

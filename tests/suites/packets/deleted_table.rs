@@ -78,7 +78,7 @@ fn time_away(lab: &Lab) -> Duration {
                     dataplane.commit(&deletion).await.expect("deleted");
                     let start = Instant::now();
                     while !dataplane.has_table().await.expect("an answer") {
-                        assert!(start.elapsed() < Duration::from_secs(10), "still away");
+                        assert!(start.elapsed() < Duration::from_secs(30), "still away");
                     }
                     start.elapsed()
                 })

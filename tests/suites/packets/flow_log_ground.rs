@@ -16,7 +16,7 @@ use crate::world::{POLICIES, addresses, at, build, objects};
 pub(crate) const NODE: &str = "node-a";
 
 /// How soon something must have been told. Ordinarily it takes milliseconds.
-const WITHIN: Duration = Duration::from_secs(15);
+const WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
 /// The world's network with its objects and policies in a folder, and no agent yet.

@@ -6,11 +6,10 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use netpol_tests::lab::{
     IpProtocol, Ipv4Header, Ipv6Header, Lab, NODES, OUTSIDE, Topology, privileged, send_raw,
-    udp_request,
+    udp_request, uninterrupted,
 };
 use policy_compiler::compile::Protection;
 
-use crate::cut::uninterrupted;
 use crate::shots::{ARRIVED_WITHIN, DENIED_WITHIN, Shots};
 use crate::world::{CALLER, FAR, NEAR, STRANGER, addresses, at, build, open_to};
 

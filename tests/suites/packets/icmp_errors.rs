@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use netpol_tests::lab::{IpProtocol, Lab, Netns, Place, Topology, privileged};
+use netpol_tests::lab::{IpProtocol, Lab, Netns, Place, Topology, privileged, uninterrupted};
 
 use crate::world::{CALLER, FAR, NEAR, addresses, at, build, build_isolated};
 
@@ -52,7 +52,7 @@ pub(crate) fn udp_error(netns: &Netns, to: SocketAddr, patience: Duration) -> Er
         socket.connect(to)?;
         socket.set_read_timeout(Some(patience))?;
         socket.send(b"anybody?")?;
-        socket.recv(&mut [0; 64])
+        uninterrupted(|| socket.recv(&mut [0; 64]))
     };
     netns
         .call(ask)
@@ -132,7 +132,7 @@ fn transfer(lab: &mut Lab, to: IpAddr, patience: Duration) -> usize {
         let mut received = 0;
         let mut buffer = vec![0; 65_536];
         while received < BULK {
-            match stream.read(&mut buffer) {
+            match uninterrupted(|| stream.read(&mut buffer)) {
                 Ok(length @ 1..) => received += length,
                 Ok(0) | Err(_) => break,
             }

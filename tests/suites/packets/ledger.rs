@@ -9,10 +9,16 @@ use netpol_agent::flow_log::format::hubble::{ExportEvent, Flow};
 use netpol_tests::lab::{IpProtocol, Ipv4Header, Ipv6Header, Lab, tcp_syn, udp_request};
 
 /// How long packets may take to be dropped that have been sent.
-const AT_REST_WITHIN: Duration = Duration::from_secs(20);
+const AT_REST_WITHIN: Duration = Duration::from_secs(60);
+
+/// They are at rest when so many looks in a row, a fifth of a second apart, see the same.
+const LOOKS: usize = 3;
 
 /// How long the agent may take to tell all: its window, and two of the readings that it takes each second.
 const TOLD_WITHIN: Duration = Duration::from_secs(8);
+
+/// How long it is waited for what comes in a moment on a machine that does nothing else.
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// Packets, by how the lines tell of them.
 #[derive(Debug, Default)]
@@ -78,16 +84,15 @@ pub(crate) fn counted(lab: &Lab, node: &str) -> u64 {
         let counters = lab.counters(node).unwrap_or_else(|error| panic!("{error}"));
         counters.values().sum()
     };
-    let mut before = sum();
-    loop {
+    let (mut before, mut looks): (u64, usize) = (sum(), 0);
+    while looks < LOOKS {
         std::thread::sleep(Duration::from_millis(200));
-        let now: u64 = sum();
-        if now == before {
-            return now;
-        }
+        let now = sum();
+        looks = if now == before { looks + 1 } else { 0 };
         assert!(Instant::now() < deadline, "packets keep being dropped");
         before = now;
     }
+    before
 }
 
 /// The sum of the agent's series of a metric whose labels have all these words.
@@ -105,8 +110,17 @@ pub(crate) fn metric(lab: &Lab, node: &str, name: &str, words: &[&str]) -> u64 {
 }
 
 /// Waits until `is_so`, and says whether it came to that.
-pub(crate) fn awaited(mut is_so: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + TOLD_WITHIN;
+pub(crate) fn awaited(is_so: impl FnMut() -> bool) -> bool {
+    awaited_for(WITHIN, is_so)
+}
+
+/// Waits until the agent has told all that it can, and says whether that is so.
+pub(crate) fn told(is_so: impl FnMut() -> bool) -> bool {
+    awaited_for(TOLD_WITHIN, is_so)
+}
+
+fn awaited_for(time: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + time;
     loop {
         if is_so() {
             return true;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use netpol_tests::lab::{Lab, Netns, Place};
 use socket2::{Domain, Protocol, Socket, Type};
 
-const LONG: Duration = Duration::from_secs(5);
+const LONG: Duration = Duration::from_secs(20);
 const BETWEEN_PACKETS: Duration = Duration::from_millis(4);
 /// Bytes of each number that is sent.
 const NUMBER: usize = 8;
@@ -65,6 +65,8 @@ pub(crate) struct Seen {
     /// Numbers that went out and have not come in, in either direction.
     pub(crate) missing: u64,
     pub(crate) received: u64,
+    /// How often both ends have sent since, or tried to.
+    pub(crate) silent_turns: u32,
 }
 
 struct Flow {
@@ -72,6 +74,7 @@ struct Flow {
     client: End,
     /// Nobody's, where the kernel answers.
     server: Option<End>,
+    silent_turns: u32,
 }
 
 /// Flows that go on until this is dropped.
@@ -123,10 +126,13 @@ impl Flows {
         stuck.map(|flow| format!("{:?}", flow.plan)).collect()
     }
 
-    /// Sends nothing more, and waits until what is on its way has come or is lost.
+    /// Sends nothing more, and waits until what is on its way has come, unless it is lost.
     pub(crate) fn hush(&self) {
         self.is_silent.store(true, Ordering::Release);
-        std::thread::sleep(Duration::from_millis(200));
+        let deadline = Instant::now() + LONG;
+        while self.seen().iter().any(|seen| seen.missing > 0) && Instant::now() < deadline {
+            std::thread::sleep(BETWEEN_PACKETS);
+        }
     }
 
     /// The clients' ports, which tell flows apart in logs. An echo's is its identifier.
@@ -199,12 +205,18 @@ impl Flow {
             plan: plan.clone(),
             client: end(client, Some(via)),
             server: server.map(|socket| end(socket, None)),
+            silent_turns: 0,
         }
     }
 
     fn turn(&mut self, is_sending: bool) {
+        self.silent_turns = self.silent_turns.saturating_add(1);
         for end in std::iter::once(&mut self.client).chain(&mut self.server) {
+            let before = end.received;
             end.receive();
+            if end.received > before {
+                self.silent_turns = 0;
+            }
             if is_sending {
                 end.send();
             }
@@ -212,13 +224,14 @@ impl Flow {
     }
 
     fn seen(&self) -> Seen {
-        let client = &self.client;
+        let (client, silent_turns) = (&self.client, self.silent_turns);
         let Some(server) = &self.server else {
             return Seen {
                 last: client.last,
                 is_broken: false,
                 missing: client.sent.saturating_sub(client.received),
                 received: client.received,
+                silent_turns,
             };
         };
         let missing = |from: &End, to: &End| from.sent.saturating_sub(to.received);
@@ -227,6 +240,7 @@ impl Flow {
             is_broken: client.is_broken || server.is_broken,
             missing: missing(client, server) + missing(server, client),
             received: client.received.min(server.received),
+            silent_turns,
         }
     }
 }

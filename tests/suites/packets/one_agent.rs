@@ -66,7 +66,7 @@ fn the_second_refuses() {
     let closed = from(Expect::Silence, Expect::Silence);
     eventually(&mut lab, "nobody may", &closed);
     for agent in [&mut second, &mut third] {
-        let status = agent.wait_end(GRACE + Duration::from_secs(10));
+        let status = agent.wait_end(GRACE + Duration::from_secs(30));
         let status = status.unwrap_or_else(|error| panic!("{error}"));
         let log = agent.log();
         assert_eq!(status.code(), Some(1), "{log}");

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use netpol_tests::lab::{
     Expect, Lab, NODES, Place, Probe, Signal, Topology, Transport, manifests, privileged,
+    uninterrupted,
 };
 
 use crate::world::{CALLER, FAR, NEAR, STRANGER, addresses, at, build, check, eventually, objects};
@@ -157,7 +158,7 @@ fn no_packet_of_it_passes_while_agents_come_and_go() {
         .send_to(&last.to_be_bytes(), (near, NUMBER))
         .expect("sent");
     let mut packet = [0; 4];
-    receiver.recv(&mut packet).expect("the last one");
+    uninterrupted(|| receiver.recv(&mut packet)).expect("the last one");
     assert_eq!(u32::from_be_bytes(packet), last, "of {number}");
 }
 

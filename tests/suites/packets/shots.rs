@@ -11,7 +11,7 @@ use crate::world::{addresses, at};
 
 /// Packets cross the lab in microseconds; a loaded machine may take longer to hand them out.
 pub(crate) const DENIED_WITHIN: Duration = Duration::from_millis(500);
-pub(crate) const ARRIVED_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const ARRIVED_WITHIN: Duration = Duration::from_secs(20);
 
 /// One crafted request: who sends, who should (not) get it, and what it is told apart by.
 pub(crate) struct Shot {

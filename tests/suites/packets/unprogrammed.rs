@@ -5,12 +5,11 @@ use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use netpol_tests::lab::{
-    Expect, IpProtocol, Lab, NodeSpec, Place, Probe, Topology, Transport, privileged,
+    Expect, IpProtocol, Lab, NodeSpec, Place, Probe, Topology, Transport, privileged, uninterrupted,
 };
 use policy_compiler::compile::{PodPlaces, Protection};
 use policy_compiler::model::Snapshot;
 
-use crate::cut::uninterrupted;
 use crate::world::{CALLER, FAR, NEAR, STRANGER, addresses, at, build, check, deny_all, open_to};
 
 const LONG: Duration = Duration::from_secs(5);

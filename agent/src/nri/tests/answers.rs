@@ -73,7 +73,7 @@ async fn an_agent_that_is_silent_delays_a_pod_only_to_the_deadline_and_the_next_
     let mut gate = runtime.gate();
     let mut plugin = runtime.accept().await;
     plugin.register().await;
-    plugin.configure(2000).await;
+    plugin.configure(4000).await;
     plugin.synchronize(&[], false).await;
     let mut waited = Vec::new();
     for name in ["a", "b", "c"] {
@@ -83,10 +83,10 @@ async fn an_agent_that_is_silent_delays_a_pod_only_to_the_deadline_and_the_next_
             .await;
         waited.push(begin.elapsed());
     }
-    for (waited, deadline) in waited.iter().zip([1500, 750, 375]) {
+    for (waited, deadline) in waited.iter().zip([3000, 1500, 750]) {
         let deadline = Duration::from_millis(deadline);
         assert!(*waited >= deadline, "{waited:?} of {deadline:?}");
-        assert!(*waited < Duration::from_secs(2), "the plugin is dropped");
+        assert!(*waited < Duration::from_secs(4), "the plugin is dropped");
     }
 
     // It wakes up.
@@ -105,10 +105,7 @@ async fn an_agent_that_is_silent_delays_a_pod_only_to_the_deadline_and_the_next_
     plugin
         .ask("RunPodSandbox", &about(&pod("e", &["10.244.1.7"])))
         .await;
-    assert!(
-        begin.elapsed() >= Duration::from_millis(1500),
-        "trusted again"
-    );
+    assert!(begin.elapsed() >= Duration::from_secs(3), "trusted again");
 }
 
 #[tokio::test]

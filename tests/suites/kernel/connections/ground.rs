@@ -1,9 +1,10 @@
 //! A client and a server, either side of a router that translates some of their addresses.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Instant;
 
 use netpol_agent::conntrack::{Connection, Conntrack, Which};
-use netpol_tests::lab::Netns;
+use netpol_tests::lab::{Netns, wait_for_links};
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -62,6 +63,10 @@ impl Ground {
                 ("net/ipv6/conf/default/accept_dad", "0"),
                 ("net/ipv4/ip_forward", "1"),
                 ("net/ipv6/conf/all/forwarding", "1"),
+                // No entry goes while a test is at it, however long that takes.
+                ("net/netfilter/nf_conntrack_udp_timeout", "600"),
+                ("net/netfilter/nf_conntrack_icmp_timeout", "600"),
+                ("net/netfilter/nf_conntrack_icmpv6_timeout", "600"),
             ];
             netns.sysctl(&settings).expect("settings");
         }
@@ -92,6 +97,7 @@ impl Ground {
         client.ip(&of_client).expect("addresses");
         server.ip(&of_server).expect("addresses");
         router.nft(&rules()).expect("rules");
+        wait_for_links([&client, &router, &server]).expect("links");
         Self {
             client,
             router,
@@ -135,6 +141,18 @@ impl Ground {
         counter.expect("a counter")["packets"]
             .as_u64()
             .expect("a number")
+    }
+
+    /// Waits until there are as many: a packet that is sent may be a little behind its sender.
+    pub(super) fn await_cut_packets(&self, count: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.cut_packets() < count {
+            assert!(
+                Instant::now() < deadline,
+                "{} of {count}",
+                self.cut_packets()
+            );
+        }
     }
 
     pub(super) fn tcp(&self, from: &str, to: (&str, u16), at: (&str, u16)) -> Exchange {

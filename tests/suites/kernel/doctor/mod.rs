@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use netpol_agent::dataplane::NetlinkDataplane;
 use netpol_agent::doctor::features;
-use netpol_tests::lab::{Netns, netpol_binary, privileged};
+use netpol_tests::lab::{Netns, netpol_binary, privileged, wait_for_links};
 use policy_compiler::ruleset::{Ident, Operation, Transaction};
 use serde_json::Value;
 
@@ -121,6 +121,8 @@ impl World {
             ))
             .unwrap_or_else(|error| panic!("{error}"));
         }
+        wait_for_links(std::iter::once(&world.node).chain(&world.pods))
+            .unwrap_or_else(|error| panic!("{error}"));
         world
     }
 

@@ -27,7 +27,7 @@ use crate::netlink::as_json;
 use crate::steady;
 
 /// What is not so by then will not be.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A node with rules, the loop that enforces them, and what they should be.
 pub(crate) struct Node {

@@ -17,6 +17,7 @@ mod worlds;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use netpol_agent::dataplane::{Dataplane, Found, NetlinkDataplane, NetlinkError};
 use netpol_tests::lab::{LabError, Netns};
@@ -92,15 +93,12 @@ impl BothWays {
     pub(crate) fn compare(&self) -> Result<(), String> {
         for list in [as_json, as_instructions, as_sets] {
             // The kernel may go on giving hash tables more room: a listing then tells some elements twice and not others.
-            let mut difference = None;
-            for _ in 0..LISTINGS {
-                difference = self.difference(list)?;
-                if difference.is_none() {
-                    break;
+            let deadline = Instant::now() + AT_REST_WITHIN;
+            while let Some(difference) = self.difference(list)? {
+                if Instant::now() > deadline {
+                    return Err(difference);
                 }
-            }
-            if let Some(difference) = difference {
-                return Err(difference);
+                std::thread::sleep(BETWEEN_LISTINGS);
             }
         }
         Ok(())
@@ -119,8 +117,9 @@ impl BothWays {
 
 type Listing = fn(&Netns) -> Result<Vec<String>, LabError>;
 
-/// How often tables that seem to differ are listed.
-const LISTINGS: usize = 3;
+/// Tables that seem to differ are listed again for so long.
+pub(crate) const AT_REST_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const BETWEEN_LISTINGS: Duration = Duration::from_millis(20);
 
 /// What the kernel holds of sets and elements, byte by byte.
 fn as_sets(netns: &Netns) -> Result<Vec<String>, LabError> {

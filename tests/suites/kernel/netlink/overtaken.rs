@@ -53,6 +53,8 @@ fn a_repair_is_never_for_another_table_than_was_read() {
         change: Change::Element,
     };
     const REPAIRS: u32 = 500;
+    /// Fewer do where the machine is slow, if both came about.
+    const ENOUGH: Duration = Duration::from_secs(10);
     const BETWEEN: Duration = Duration::from_micros(600);
     let set = Set {
         key: SetKey::Address(Family::V4),
@@ -66,8 +68,8 @@ fn a_repair_is_never_for_another_table_than_was_read() {
     loaded.expect("loaded");
     let restless = Restless::with_pause(&programmed.netns, &ROW, BETWEEN);
     let (mut done, mut overtaken, start) = (0, 0, Instant::now());
-    while done + overtaken < REPAIRS || done == 0 || overtaken == 0 {
-        assert!(start.elapsed() < 3 * PATIENCE, "{done}, {overtaken}");
+    while done == 0 || overtaken == 0 || done + overtaken < REPAIRS && start.elapsed() < ENOUGH {
+        assert!(start.elapsed() < PATIENCE, "{done}, {overtaken}");
         match programmed.read(&wanted) {
             Ok(Found::Differs { repair, .. }) => match programmed.repair(&repair) {
                 Ok(()) => done += 1,

@@ -19,7 +19,7 @@ use crate::enforced::Node;
 /// Between two commits.
 const PAUSE: Duration = Duration::from_millis(2);
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the other table is called, and what comes and goes in it.
 pub(super) struct Row {
