@@ -51,19 +51,22 @@ impl Repairs {
     /// Takes what has happened, and tells people.
     pub(super) fn disturbed(&mut self, disturbance: Disturbance, now: Instant) {
         match &disturbance {
-            Disturbance::Foreign(foreign) => {
-                self.recent.push_back(now);
-                if self.recent.len() > OFTEN + 1 {
-                    self.recent.pop_front();
-                }
-                self.tell(foreign, now);
-            }
+            Disturbance::Foreign(foreign) => self.note(foreign, now),
             Disturbance::Overrun => {
                 self.must_look = true;
                 return;
             }
         }
         self.add(disturbance, now);
+    }
+
+    /// Counts what others have done, and tells people.
+    pub(super) fn note(&mut self, foreign: &Foreign, now: Instant) {
+        self.recent.push_back(now);
+        if self.recent.len() > OFTEN + 1 {
+            self.recent.pop_front();
+        }
+        self.tell(foreign, now);
     }
 
     fn add(&mut self, disturbance: Disturbance, now: Instant) {
