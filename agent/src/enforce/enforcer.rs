@@ -260,7 +260,8 @@ impl Enforcer {
             Ok(Glance::AsLeft) => self.repairs.seen(false, Instant::now()),
             Ok(Glance::Comparable) => {
                 self.repairs.seen(true, Instant::now());
-                self.must_compare = self.due().is_none();
+                // A repair compares, too.
+                self.must_compare = self.repairs.due().is_none();
             }
             Ok(Glance::Table) => self.repairs.seen(true, Instant::now()),
             Ok(Glance::Nothing) => {

@@ -19,7 +19,8 @@ impl Enforcer {
             return change;
         }
         let repair = self.repairs.due();
-        let comparison = self.must_compare.then(Instant::now);
+        // What changes is committed first, when its time has come.
+        let comparison = (self.must_compare && change.is_none()).then(Instant::now);
         change.into_iter().chain(repair).chain(comparison).min()
     }
 
