@@ -25,7 +25,8 @@ const AGENTS: Duration = Duration::from_secs(5);
 /// Where all of nftables changes without end, the table is compared only so often for want of knowledge.
 const UNKNOWN: Duration = Duration::from_secs(10);
 
-/// And for so many times as long as a write takes it is not: a large table may itself be more than can be read in time.
+/// And for so many times as long as a write takes it is not, or for a minute: a large table may itself be more than can be
+/// read in time.
 const LONG_REST: u32 = 99;
 
 /// Disturbances that wait, and those of late.
@@ -101,7 +102,7 @@ impl Repairs {
                 let took = self.written.map_or(Duration::ZERO, |(_, took)| took);
                 let earliest = self
                     .unknown
-                    .map(|last| last + UNKNOWN.max(took * LONG_REST));
+                    .map(|last| last + (took * LONG_REST).clamp(UNKNOWN, A_WHILE));
                 return Some(earliest.map_or(*since, |earliest| earliest.max(*since)));
             }
             Disturbance::Foreign(foreign) if !foreign.is_gone && foreign.is_agents() => AGENTS,
@@ -113,8 +114,13 @@ impl Repairs {
         Some(earliest.map_or(*since, |earliest| earliest.max(*since)))
     }
 
-    /// A write begins, and it is of the whole table if this says so.
-    pub(super) fn start(&mut self, now: Instant) -> bool {
+    /// A write begins, of the whole table or not. Says whether it must be of all of it.
+    pub(super) fn start(&mut self, now: Instant, is_whole: bool) -> bool {
+        // Changes may come more often than a large table can be compared for want of knowledge.
+        let is_unknown = matches!(self.pending, Some((Disturbance::Overrun, _)));
+        if is_unknown && !is_whole && self.due().is_some_and(|due| due > now) {
+            return false;
+        }
         let Some((pending, _)) = self.pending.take() else {
             return false;
         };

@@ -30,7 +30,7 @@ impl Enforcer {
         let since = self.schedule.started(now).unwrap_or(now);
         // What a commit that failed was to bring is in the kernel only now.
         self.since.get_or_insert(since);
-        self.replace |= self.repairs.start(now);
+        self.replace |= self.repairs.start(now, self.replace);
         let counts = self.counts();
         self.telemetry.set_counts(counts);
         self.flow_log.committing();
