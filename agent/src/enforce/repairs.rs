@@ -145,7 +145,8 @@ impl Repairs {
         self.under_way.take()
     }
 
-    fn is_quarrel(&self, now: Instant) -> bool {
+    /// Whether another program does not leave off. Then nothing is told of each repair.
+    pub(super) fn is_quarrel(&self, now: Instant) -> bool {
         let first = self.recent.front();
         self.recent.len() > OFTEN && first.is_some_and(|first| now - *first < A_WHILE)
     }

@@ -104,10 +104,14 @@ impl Enforcer {
                         (false, _) => "the table was put right",
                     };
                     let differences = written.differences.join("; ");
-                    info!(
-                        ?took,
-                        isolated_pods, how, differences, "the rules are in force"
-                    );
+                    if self.repairs.is_quarrel(Instant::now()) {
+                        debug!(?took, how, differences, "the rules are in force again");
+                    } else {
+                        info!(
+                            ?took,
+                            isolated_pods, how, differences, "the rules are in force"
+                        );
+                    }
                 } else {
                     debug!(?took, "the rules are up to date");
                 }
