@@ -223,14 +223,27 @@ impl Enforcer {
 
     /// Takes what others have done to the kernel's rules, while a commit was under way or `idle`.
     pub(super) fn disturbed(&mut self, disturbance: Disturbance, idle: bool) {
-        // What is not known to be there is written whole in any case.
+        let now = Instant::now();
+        let gone = match &disturbance {
+            Disturbance::Foreign(foreign) if foreign.is_gone => Some(foreign),
+            _ => None,
+        };
+        // What is not known to be there is written whole in any case…
         if idle && !self.has_written() {
+            // …but without a table the node is open, and what kept it from being written may have gone with it.
+            if let Some(foreign) = gone {
+                self.repairs.note(foreign, now);
+                if self.in_kernel.is_some() {
+                    self.telemetry.table_lost();
+                    self.schedule.changed(now);
+                }
+            }
             return;
         }
-        if matches!(&disturbance, Disturbance::Foreign(foreign) if foreign.is_gone) {
+        if gone.is_some() {
             self.telemetry.table_lost();
         }
-        self.repairs.disturbed(disturbance, Instant::now());
+        self.repairs.disturbed(disturbance, now);
     }
 
     /// Whether the table must be asked for at once.
@@ -247,7 +260,8 @@ impl Enforcer {
             Ok(Glance::AsLeft) => self.repairs.seen(false, Instant::now()),
             Ok(Glance::Table) => {
                 self.repairs.seen(true, Instant::now());
-                self.must_compare = self.due().is_none();
+                // A repair compares, too.
+                self.must_compare = self.repairs.due().is_none();
             }
             Ok(Glance::Nothing) => {
                 self.repairs.seen(false, Instant::now());

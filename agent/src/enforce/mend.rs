@@ -78,7 +78,10 @@ pub(super) async fn put_right<D: Dataplane>(
 ) -> Result<Written, NetlinkError> {
     match dataplane.read(Arc::clone(wanted)).await {
         Ok(found) => settle(dataplane, wanted, found, telemetry).await,
-        Err(_) => replace(dataplane, wanted, telemetry).await,
+        Err(error) => {
+            debug!(%error, "the table cannot be read; replacing it");
+            replace(dataplane, wanted, telemetry).await
+        }
     }
 }
 

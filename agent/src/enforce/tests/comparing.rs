@@ -94,6 +94,43 @@ async fn comparing_does_not_stand_in_the_way() {
     .await;
 }
 
+/// Neither is put off by the other.
+#[tokio::test(start_paused = true)]
+async fn changes_without_end_and_comparing() {
+    run(async {
+        let bench = Bench::start();
+        bench.dataplane.compare();
+        bench.add_all();
+        pass(60).await;
+        let change = async |times: u32, between: u64| {
+            for i in 0..times {
+                bench.add_pod("web", &format!("10.244.1.{}", i % 250 + 1));
+                pass(between).await;
+            }
+        };
+        // One change always waits for the next.
+        change(4_000, 3).await;
+        assert_eq!(bench.dataplane.readings(), 1 + 2);
+        let commits = bench.attempts();
+        assert!((200..300).contains(&commits), "{commits}");
+        // For want of knowledge it is compared once, not with each change.
+        pass(5_000).await;
+        let (commits, readings) = (bench.attempts(), bench.dataplane.readings());
+        for _ in 0..100 {
+            let sent = bench.disturbances.unbounded_send(Disturbance::Overrun);
+            sent.expect("the loop listens");
+            pass(1).await;
+            change(2, 10).await;
+        }
+        assert_eq!(bench.dataplane.readings(), readings + 1);
+        assert_eq!(bench.attempts(), commits + 200);
+        pass(10_000).await;
+        assert!(bench.dataplane.readings() > readings + 1);
+        assert!(bench.telemetry.readiness().is_ok());
+    })
+    .await;
+}
+
 /// Whoever changes the table each time that it has been read keeps it from being mended, but not from being right.
 #[tokio::test(start_paused = true)]
 async fn a_repair_that_is_overtaken_is_made_from_what_is_there_then() {

@@ -119,6 +119,40 @@ async fn whatever_is_refused_is_told_and_put_right() {
     }
 }
 
+/// Then the node is open: people are told so, and it is tried again before its time.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_goes_while_nothing_can_be_written() {
+    run(async {
+        let bench = Bench::start();
+        bench.add_all();
+        pass(60).await;
+        // The change, then the table as a whole: at once, and after 1, 3, 7 and 15 s. The next time would be after 31.
+        for _ in 0..6 {
+            bench.dataplane.fail_next("no");
+        }
+        bench.add_pod("db", "10.244.1.3");
+        pass(16_000).await;
+        assert_eq!(bench.attempts(), 1 + 6);
+        let reason = || bench.telemetry.readiness().map_err(|r| r.to_string());
+        let reason_before = reason().expect_err("not up to date");
+        assert!(reason_before.contains("stay in force"), "{reason_before}");
+        bench.dataplane.lose_table();
+        let gone = Disturbance::Foreign(Foreign::of(Part::Table, true));
+        let sent = bench.disturbances.unbounded_send(gone);
+        sent.expect("the loop listens");
+        pass(10).await;
+        let reason_behind = reason().expect_err("open");
+        assert!(
+            reason_behind.contains("has deleted the rules"),
+            "{reason_behind}"
+        );
+        pass(4_000).await;
+        assert_eq!(bench.attempts(), 1 + 6 + 1);
+        assert_eq!(reason(), Ok(()));
+    })
+    .await;
+}
+
 /// What cannot be read is replaced: only then is it known.
 #[tokio::test(start_paused = true)]
 async fn a_change_that_failed_on_a_table_that_cannot_be_read() {
