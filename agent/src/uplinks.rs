@@ -9,12 +9,11 @@ use std::time::Duration;
 use futures::future::pending;
 use policy_compiler::ruleset::InterfacePattern;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::doctor::links::{self, Link};
-use crate::doctor::plugged::{ADDRESSES, LINKS, Plugged};
-use crate::doctor::reach;
+use crate::doctor::{Plugged, reach};
 use crate::netlink::{Channel, DUMP};
 
 /// How often they are looked for, whatever is told of links and addresses.
@@ -38,9 +37,9 @@ impl Uplinks {
     /// Looks for those of the network namespace that this thread is in, now and from now on. Must be called in a tokio
     /// runtime.
     #[must_use]
-    pub fn start() -> Self {
+    pub fn start(plugged: Plugged) -> Self {
         let (tell, told) = watch::channel(found().unwrap_or_default());
-        tokio::spawn(go_on(tell));
+        tokio::spawn(go_on(tell, plugged));
         Self { told: Some(told) }
     }
 
@@ -62,23 +61,11 @@ impl Uplinks {
     }
 }
 
-async fn go_on(tell: watch::Sender<BTreeSet<InterfacePattern>>) {
-    let mut groups = vec![LINKS];
-    groups.extend(ADDRESSES);
-    let mut plugged = Plugged::open(&groups).ok();
+async fn go_on(tell: watch::Sender<BTreeSet<InterfacePattern>>, mut plugged: Plugged) {
     loop {
-        let told = async {
-            match &mut plugged {
-                Some(plugged) => plugged.next().await.is_ok(),
-                None => pending().await,
-            }
-        };
         tokio::select! {
-            is_heard = timeout(OFTEN, told) => match is_heard {
-                Ok(true) => sleep(TOGETHER).await,
-                Ok(false) => plugged = None,
-                Err(_) => {}
-            },
+            () = plugged.next() => sleep(TOGETHER).await,
+            () = sleep(OFTEN) => {}
             () = tell.closed() => return,
         }
         if let Some(found) = found() {
