@@ -104,9 +104,10 @@ pub fn read() -> io::Result<BTreeSet<InterfacePattern>> {
     Ok(names.collect())
 }
 
-/// A pod's end has no network of its own on the node's side: its addresses, if any, are for the node alone.
+/// A pod's end has no network of its own on the node's side: its addresses, if any, are for the node alone. What a router
+/// has advertised does not count, since a pod can do that.
 fn is_uplink(link: &Link, far: &[reach::Way], shared: &BTreeSet<u32>) -> bool {
-    let is_default = far.iter().any(|way| way.link == link.index);
+    let is_default = far.iter().any(|way| way.link == link.index && way.is_laid);
     match link.kind.as_str() {
         "veth" => link.master.is_none() && (is_default || shared.contains(&link.index)),
         "bridge" => is_default,
@@ -143,6 +144,7 @@ mod tests {
         let far = |link| reach::Way {
             to: Ipv4Addr::LOCALHOST.into(),
             link,
+            is_laid: link != 8,
         };
         let shared = BTreeSet::from([2, 3, 5]);
         for (link, is_so) in [
@@ -153,12 +155,15 @@ mod tests {
             // Pods' bridge has their network; another leads out.
             (link(3, "bridge", None), false),
             (link(6, "bridge", None), true),
+            // Of these a router says that they do.
+            (link(8, "veth", None), false),
+            (link(8, "bridge", None), false),
             // A port has its bridge's.
             (link(5, "veth", Some(3)), false),
             // The guard does not look at others.
             (link(7, "", None), false),
         ] {
-            let far = [far(4), far(6), far(7)];
+            let far = [4, 6, 7, 8].map(far);
             assert_eq!(is_uplink(&link, &far, &shared), is_so, "{link:?}");
         }
     }
