@@ -199,7 +199,7 @@ impl Guard {
             }
             Known::Absent | Known::Nothing => {
                 self.table.write(None, &content)?;
-                let (addresses, ports) = (content.bound.len(), count_ports(&content));
+                let (addresses, ports) = (content.bound.len(), content.pods.len());
                 info!(
                     addresses,
                     ports,
@@ -234,11 +234,6 @@ impl Guard {
     }
 }
 
-fn count_ports(content: &Content) -> usize {
-    let ports: BTreeSet<u32> = content.bound.iter().map(|(port, _)| *port).collect();
-    ports.len()
-}
-
 pub(super) fn content(bindings: &Bindings, side: &NodeSide) -> Content {
     let bound = bindings.iter();
     Content {
@@ -246,6 +241,7 @@ pub(super) fn content(bindings: &Bindings, side: &NodeSide) -> Content {
         bound: bound
             .map(|(address, binding)| (binding.port, *address))
             .collect(),
+        pods: bindings.values().map(|binding| binding.port).collect(),
         passages: side.passages.clone(),
     }
 }
