@@ -19,7 +19,7 @@ use super::pod_start::PodStartArguments;
 use super::source_guard::SourceGuardArguments;
 use super::{Failure, chosen, duration, listen, log, stop_signal};
 use crate::dataplane::{Dataplane, Disturbance, NetlinkDataplane, Watcher};
-use crate::doctor::Attending;
+use crate::doctor::{Attending, Plugged};
 use crate::enforce::{Enforcement, FREQUENT_INSPECTION, RARE_INSPECTION, Timing, enforce};
 use crate::flow_log::FlowLog;
 use crate::http::Server;
@@ -173,8 +173,10 @@ impl Agent {
         let server = Server::bind(self.listen, telemetry.clone()).await?;
         info!(version = env!("CARGO_PKG_VERSION"), %node, listen = %server.address()?, "netpol agent starts");
         tokio::spawn(server.run());
-        let attending = Attending::start(telemetry.clone(), self.enable_bridge_netfilter).await;
-        tokio::spawn(attending.run());
+        let plugged = Plugged::listen();
+        let enables_bridges = self.enable_bridge_netfilter;
+        let attending = Attending::start(telemetry.clone(), enables_bridges, plugged.clone());
+        tokio::spawn(attending.await.run());
         let client = match &self.manifests {
             Some(_) => None,
             None => Some(source::connect(&self.cluster()?).await?),
@@ -188,7 +190,8 @@ impl Agent {
         };
         let (disturbances, inspection) = watch(&dataplane);
         let source = self.source(client.as_ref(), &telemetry);
-        let port_guard = self.source_guard.start(flow_log.drop_log(), &telemetry);
+        let drop_log = flow_log.drop_log();
+        let port_guard = self.source_guard.start(drop_log, &telemetry, &plugged);
         let pod_start = self.pod_start.start(node, client.as_ref(), &telemetry);
         let enforcement = Enforcement {
             revocation: self.connections.start(node, &telemetry),
@@ -200,7 +203,7 @@ impl Agent {
             inspection,
             telemetry,
             flow_log,
-            uplinks: self.source_guard.uplinks(),
+            uplinks: self.source_guard.uplinks(&plugged),
             protection: Protection {
                 source_guard: self.source_guard.is_on(),
                 ..Protection::default()

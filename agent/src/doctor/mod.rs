@@ -20,7 +20,7 @@ mod features;
 mod finding;
 mod forwarding;
 pub(crate) mod links;
-pub(crate) mod plugged;
+mod plugged;
 mod pod_start;
 pub(crate) mod reach;
 mod rights;
@@ -39,6 +39,7 @@ pub use attending::Attending;
 pub use cluster::{ClusterQuestions, examine_cluster};
 pub use features::{Feature, Need, features};
 pub use finding::{Finding, Level, count, json, text};
+pub use plugged::Plugged;
 pub use pod_start::PodStartQuestions;
 
 use crate::dataplane::{Dataplane, NetlinkDataplane};
