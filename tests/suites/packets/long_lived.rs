@@ -65,6 +65,8 @@ pub(crate) struct Seen {
     /// Numbers that went out and have not come in, in either direction.
     pub(crate) missing: u64,
     pub(crate) received: u64,
+    /// So often in a row both ends have had a turn, and nothing came to either.
+    pub(crate) quiet: u32,
 }
 
 struct Flow {
@@ -72,6 +74,7 @@ struct Flow {
     client: End,
     /// Nobody's, where the kernel answers.
     server: Option<End>,
+    quiet: u32,
 }
 
 /// Flows that go on until this is dropped.
@@ -123,10 +126,13 @@ impl Flows {
         stuck.map(|flow| format!("{:?}", flow.plan)).collect()
     }
 
-    /// Sends nothing more, and waits until what is on its way has come or is lost.
+    /// Sends nothing more, and waits until what is on its way has come, or must be lost.
     pub(crate) fn hush(&self) {
         self.is_silent.store(true, Ordering::Release);
-        std::thread::sleep(Duration::from_millis(200));
+        let deadline = Instant::now() + LONG;
+        while self.seen().iter().any(|seen| seen.missing > 0) && Instant::now() < deadline {
+            std::thread::sleep(BETWEEN_PACKETS);
+        }
     }
 
     /// The clients' ports, which tell flows apart in logs. An echo's is its identifier.
@@ -199,16 +205,29 @@ impl Flow {
             plan: plan.clone(),
             client: end(client, Some(via)),
             server: server.map(|socket| end(socket, None)),
+            quiet: 0,
         }
     }
 
     fn turn(&mut self, is_sending: bool) {
+        let before = self.received();
         for end in std::iter::once(&mut self.client).chain(&mut self.server) {
             end.receive();
             if is_sending {
                 end.send();
             }
         }
+        self.quiet = if self.received() == before {
+            self.quiet.saturating_add(1)
+        } else {
+            0
+        };
+    }
+
+    /// By either end.
+    fn received(&self) -> u64 {
+        let server = self.server.as_ref().map_or(0, |end| end.received);
+        self.client.received + server
     }
 
     fn seen(&self) -> Seen {
@@ -219,6 +238,7 @@ impl Flow {
                 is_broken: false,
                 missing: client.sent.saturating_sub(client.received),
                 received: client.received,
+                quiet: self.quiet,
             };
         };
         let missing = |from: &End, to: &End| from.sent.saturating_sub(to.received);
@@ -227,6 +247,7 @@ impl Flow {
             is_broken: client.is_broken || server.is_broken,
             missing: missing(client, server) + missing(server, client),
             received: client.received.min(server.received),
+            quiet: self.quiet,
         }
     }
 }

@@ -2,20 +2,23 @@
 
 #[path = "source_ports/bindings.rs"]
 mod bindings;
+#[path = "source_ports/forging.rs"]
+mod forging;
 #[path = "source_ports/frames.rs"]
 mod frames;
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use netpol_tests::lab::{
-    Agent, Expect, IpProtocol, Ipv4Header, Ipv6Header, Lab, Place, Probe, Token, Topology,
-    Transport, manifests, privileged, send_raw, tcp_syn, udp_request,
+    Agent, Expect, IpProtocol, Lab, Place, Probe, Topology, Transport, manifests, privileged,
+    send_raw,
 };
 
+use crate::cut::uninterrupted;
 use crate::world::{CALLER, FAR, NEAR, POLICIES, STRANGER, addresses, at, build, check, objects};
+use forging::{forge, request, within};
 
 const BRIDGES: [Topology; 2] = [Topology::Bridge, Topology::Vxlan];
 
@@ -69,75 +72,6 @@ fn until(lab: &Lab, what: &str, is_so: impl Fn(&str) -> bool) {
     }
 }
 
-/// The request `source → destination`, as a packet.
-fn request(source: SocketAddr, destination: SocketAddr, protocol: IpProtocol) -> Vec<u8> {
-    let transport = match protocol {
-        IpProtocol::Tcp => tcp_syn(source, destination),
-        _ => udp_request(source, destination, 0),
-    };
-    let number = protocol.number(source.is_ipv4());
-    match (source.ip(), destination.ip()) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => Ipv4Header {
-            source: from,
-            destination: to,
-            protocol: number,
-            id: source.port(),
-            fragment_offset: 0,
-            more_fragments: false,
-            options: Vec::new(),
-        }
-        .encode(&transport),
-        (IpAddr::V6(from), IpAddr::V6(to)) => Ipv6Header {
-            source: from,
-            destination: to,
-            next_header: number,
-        }
-        .encode(&transport),
-        _ => panic!("of one family"),
-    }
-}
-
-/// What `sender` sends in the name of `victim` to `receiver`, over both families and protocols, by what arrives of it.
-fn forge(lab: &Lab, sender: &str, victim: &[IpAddr], receiver: &str, numbers: u16) -> Vec<String> {
-    let mut shots = Vec::new();
-    for source in victim {
-        for to in addresses(receiver)
-            .iter()
-            .filter(|to| to.is_ipv4() == source.is_ipv4())
-        {
-            for (protocol, port) in [(IpProtocol::Tcp, 80), (IpProtocol::Udp, 53)] {
-                let number = numbers + u16::try_from(shots.len()).expect("few");
-                let packet = request((*source, number).into(), (*to, port).into(), protocol);
-                shots.push((
-                    format!("{source} → {to} {protocol:?}"),
-                    Token { protocol, number },
-                ));
-                let to = *to;
-                let netns = lab.host(&at(sender)).expect("a pod").netns();
-                let sent = netns.call(move || send_raw(&[packet], to)).expect("alive");
-                assert!(
-                    sent.as_ref().is_ok()
-                        || sent
-                            .as_ref()
-                            .is_err_and(|e| e.kind() == ErrorKind::PermissionDenied),
-                    "{sent:?}"
-                );
-            }
-        }
-    }
-    let deadline = Instant::now() + DENIED_WITHIN;
-    loop {
-        let arrived = shots
-            .iter()
-            .filter(|(_, token)| lab.has_arrived(&at(receiver), *token));
-        let arrived: Vec<String> = arrived.map(|(name, _)| name.clone()).collect();
-        if arrived.len() == shots.len() || Instant::now() > deadline {
-            return arrived;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// What the policies allow and what they deny.
 fn verdicts() -> Vec<Probe> {
     let mut probes = Vec::new();
@@ -161,7 +95,14 @@ fn a_pod_of_a_bridge_cannot_send_as_another() {
     for topology in BRIDGES {
         let (lab, _) = guarded(topology, &["--source-guard", "off"]);
         assert_eq!(listing(&lab), "", "{topology}");
-        let arrived = forge(&lab, STRANGER, &addresses(CALLER), NEAR, 20_000);
+        let arrived = forge(
+            &lab,
+            STRANGER,
+            &addresses(CALLER),
+            NEAR,
+            20_000,
+            ARRIVED_WITHIN,
+        );
         assert_eq!(
             arrived.len(),
             4,
@@ -171,7 +112,8 @@ fn a_pod_of_a_bridge_cannot_send_as_another() {
         let (mut lab, folder) = guarded(topology, &[]);
         check(&mut lab, &verdicts());
         for (victim, receiver) in [(CALLER, NEAR), (NEAR, NEAR), (CALLER, FAR)] {
-            let arrived = forge(&lab, STRANGER, &addresses(victim), receiver, 20_100);
+            let victims = addresses(victim);
+            let arrived = forge(&lab, STRANGER, &victims, receiver, 20_100, DENIED_WITHIN);
             assert_eq!(
                 arrived,
                 Vec::<String>::new(),
@@ -225,19 +167,18 @@ fn nothing_gets_into_anothers_connection() {
         for (source, to) in addresses(CALLER).into_iter().zip(addresses(NEAR)) {
             let socket = |pod: &str, address: SocketAddr| {
                 let netns = lab.host(&at(pod)).expect("a pod").netns();
-                let opened = netns.call(move || {
-                    let socket = UdpSocket::bind(address)?;
-                    socket.set_read_timeout(Some(DENIED_WITHIN))?;
-                    Ok::<_, std::io::Error>(socket)
-                });
+                let opened = netns.call(move || UdpSocket::bind(address));
                 opened.expect("alive").expect("a socket")
             };
             let (from, to) = (SocketAddr::new(source, 20_200), SocketAddr::new(to, 53));
             let (caller, near) = (socket(CALLER, from), socket(NEAR, to));
             let mut buffer = [0; 64];
-            let mut heard = || near.recv_from(&mut buffer).ok().map(|(length, _)| length);
+            let mut heard = |within| {
+                near.set_read_timeout(Some(within)).expect("a time");
+                uninterrupted(|| near.recv(&mut buffer)).ok()
+            };
             caller.send_to(b"mine", to).expect("sent");
-            assert_eq!(heard(), Some(4));
+            assert_eq!(heard(ARRIVED_WITHIN), Some(4));
             near.send_to(b"yours", from).expect("sent");
             let packet = request(from, to, IpProtocol::Udp);
             let netns = lab.host(&at(STRANGER)).expect("a pod").netns();
@@ -245,10 +186,11 @@ fn nothing_gets_into_anothers_connection() {
                 .call(move || send_raw(&[packet], to.ip()))
                 .expect("alive");
             assert!(sent.is_ok(), "{sent:?}");
-            assert_eq!(heard().is_some(), guard == "off", "{source}, guard {guard}");
+            let is_heard = heard(within(guard)).is_some();
+            assert_eq!(is_heard, guard == "off", "{source}, guard {guard}");
             // The connection goes on.
             caller.send_to(b"again", to).expect("sent");
-            assert_eq!(heard(), Some(5));
+            assert_eq!(heard(ARRIVED_WITHIN), Some(5));
         }
     }
 }

@@ -179,7 +179,7 @@ impl Ground {
             socket.bind(&from.into())?;
             Ok::<_, std::io::Error>(socket)
         });
-        let mut exchange = Exchange::Icmp(here.expect("alive").expect("a socket"), to, id);
+        let mut exchange = Exchange::Icmp(here.expect("alive").expect("a socket"), to, id, 0);
         assert!(exchange.passes(), "{from} to {to}");
         exchange
     }

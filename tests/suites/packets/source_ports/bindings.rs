@@ -4,7 +4,7 @@ use netpol_tests::lab::{
     Expect, Lab, Place, PodSpec, Probe, Signal, Topology, Transport, privileged,
 };
 
-use super::{NODE, forge, guarded, listing, start, until, verdicts};
+use super::{DENIED_WITHIN, NODE, forge, guarded, listing, start, until, verdicts};
 use crate::world::{CALLER, NEAR, POLICIES, STRANGER, addresses, at, check, eventually, objects};
 
 #[test]
@@ -85,7 +85,14 @@ fn an_address_goes_to_the_next_pod() {
         .map(|to| Probe::new(&at(NEXT), to, Transport::Tcp(80)))
         .collect();
     eventually(&mut lab, "the next pod is heard", &probes);
-    let arrived = forge(&lab, STRANGER, &addresses(CALLER), NEAR, 20_400);
+    let arrived = forge(
+        &lab,
+        STRANGER,
+        &addresses(CALLER),
+        NEAR,
+        20_400,
+        DENIED_WITHIN,
+    );
     assert_eq!(arrived, Vec::<String>::new());
 }
 
