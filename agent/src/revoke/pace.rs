@@ -54,7 +54,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const WHILE: Duration = Duration::from_millis(1_000);
+    const WHILE: Duration = Duration::from_secs(1);
 
     /// What judging takes of a while if there is always more, and the longest of it without a pause. What is found at a time takes
     /// `each` to judge, and `between` to find.
@@ -90,7 +90,10 @@ mod tests {
         for each in [50, 900, 4_900, 5_000, 5_100, 80_000].map(micros) {
             for between in [0, 10, 300].map(micros) {
                 let (all, longest) = run(each, between);
-                assert!(all <= WHILE / 2 + TURN * 2, "{each:?}, {between:?}: {all:?}");
+                assert!(
+                    all <= WHILE / 2 + TURN * 2,
+                    "{each:?}, {between:?}: {all:?}"
+                );
                 let fair = WHILE.mul_f64(each.as_secs_f64() / (each + between).as_secs_f64());
                 assert!(
                     all >= fair.min(WHILE / 2).mul_f64(0.9),

@@ -105,7 +105,7 @@ fn carry_out(
     }
     let mut came = vec![Came::Nothing; orders.len()];
     let mut without_room = Vec::new();
-    let changed = changes.apply(orders, |place, done| match done {
+    let labelled = changes.apply(orders, |place, done| match done {
         Done::Done => note(&mut came, place, Came::Done),
         Done::Gone => {}
         Done::NoRoom => without_room.push(place),
@@ -121,7 +121,7 @@ fn carry_out(
     });
     // If nobody listens any more, it is done all the same.
     let _ = talk.tell(Told::Did(came));
-    changed.and(deleted)
+    labelled.and(deleted)
 }
 
 fn note(all: &mut [Came], place: usize, came: Came) {

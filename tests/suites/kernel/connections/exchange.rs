@@ -64,7 +64,7 @@ impl Exchange {
                 until(deadline, |left| {
                     here.set_read_timeout(Some(left))?;
                     let length = here.read(&mut buffer)?;
-                    Ok(is_answer(&buffer[..length], &request))
+                    Ok(is_answer(&buffer[..length], request))
                 })
             }
         }
@@ -100,7 +100,7 @@ fn echo(to: IpAddr, id: u16, number: u16) -> [u8; 8] {
 
 /// Whether this is the answer to an echo request. Such a socket hears of neighbours, too, and of late answers to others. Of
 /// IPv4 the header comes before it.
-fn is_answer(packet: &[u8], request: &[u8; 8]) -> bool {
+fn is_answer(packet: &[u8], request: [u8; 8]) -> bool {
     let (kind, start) = match request[0] {
         8 => (0, 20),
         _ => (129, 0),
