@@ -71,7 +71,7 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) async fn run(self, form: Form) -> Result<String, Failure> {
         // Before the cluster is asked for everything it has.
-        let mut dataplane = NetlinkDataplane::open().map_err(|error| unreadable(error.into()))?;
+        let mut dataplane = NetlinkDataplane::open().map_err(unreadable)?;
         dataplane.has_table().await.map_err(unreadable)?;
         let manifests = self.input.load(form).await?.manifests;
         let places = self.places().await;
@@ -91,8 +91,8 @@ impl Verify {
         if !self.source_guard.is_on() {
             return said;
         }
-        let differences = port_guard::verify(&manifests.snapshot, &scope, log)
-            .map_err(|error| unreadable(error.into()))?;
+        let differences =
+            port_guard::verify(&manifests.snapshot, &scope, log).map_err(unreadable)?;
         with_ports(said, &differences)
     }
 

@@ -56,7 +56,7 @@ pub async fn examine(enables_bridges: bool) -> Vec<Finding> {
             Ok(has_table) => (Some(dataplane), Ok(()), Some(has_table)),
             Err(error) => (None, Err(error), None),
         },
-        Err(error) => (None, Err(error.into()), None),
+        Err(error) => (None, Err(error), None),
     };
     let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     findings.extend(rights::judge(&status, answer.as_ref().copied()));

@@ -37,7 +37,7 @@ impl Plugged {
     /// this is dropped and called again.
     pub(crate) async fn next(&mut self) {
         if self.told.changed().await.is_err() {
-            pending().await
+            pending::<()>().await;
         }
     }
 }

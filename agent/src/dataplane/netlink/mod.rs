@@ -179,7 +179,7 @@ impl Dataplane for NetlinkDataplane {
     }
 
     async fn has_table(&mut self) -> Result<bool, NetlinkError> {
-        Ok(self.with_transport(Transport::has_table).await?)
+        self.with_transport(Transport::has_table).await
     }
 
     async fn read(&mut self, wanted: Arc<Ruleset>) -> Result<Found, NetlinkError> {
