@@ -70,12 +70,11 @@ mod tests {
     fn rights_and_the_kernel_are_told_apart() {
         let with = "CapEff:\t0000000000001000\n";
         let without = "CapEff:\t0000000000000000\n";
-        let refused: NetlinkError = NetlinkError::NotPermitted.into();
-        let no_kernel: NetlinkError = NetlinkError::Socket {
+        let refused = NetlinkError::NotPermitted;
+        let no_kernel = NetlinkError::Socket {
             doing: "opening",
             source: std::io::ErrorKind::Unsupported.into(),
-        }
-        .into();
+        };
         for (status, answer, level, words) in [
             (with, Ok(()), Level::Ok, "answers"),
             // The number of the field may change; what the kernel lets be done counts.
