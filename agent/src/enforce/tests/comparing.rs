@@ -99,7 +99,8 @@ async fn comparing_does_not_stand_in_the_way() {
 async fn changes_without_end_and_comparing() {
     run(async {
         let bench = Bench::start();
-        bench.dataplane.compare();
+        bench.dataplane.find_right();
+        bench.dataplane.set_changeable(true);
         bench.add_all();
         pass(60).await;
         let change = async |times: u32, between: u64| {
