@@ -57,9 +57,7 @@ async fn remove(dataplane: &mut impl Dataplane) -> Result<String, Failure> {
         Ok(()) => Ok(format!(
             "removed table inet {TABLE}: this node enforces no policy any more\n"
         )),
-        Err(error) if error.is_missing() => {
-            Ok(format!("nothing to do: there is no table inet {TABLE}\n"))
-        }
+        Err(error) if error.is_missing() => Ok(format!("there is no table inet {TABLE}\n")),
         Err(error) => Err(error.into()),
     }
 }
@@ -91,10 +89,7 @@ mod tests {
         let said = remove(&mut memory)
             .await
             .map_err(|failure| format!("{failure:?}"));
-        assert_eq!(
-            said.as_deref(),
-            Ok("nothing to do: there is no table inet netpol\n")
-        );
+        assert_eq!(said.as_deref(), Ok("there is no table inet netpol\n"));
         memory.fail_next("Device or resource busy");
         assert!(remove(&mut memory).await.is_err());
     }
