@@ -1,7 +1,7 @@
 //! The parts of the `netpol` binary: where objects come from, where rules go, and the command line.
 //!
 //! ```text
-//! source (API server, manifests) ──→ enforce (policy-compiler) ──→ dataplane (nft)
+//! source (API server, manifests) ──→ enforce (policy-compiler) ──→ dataplane (netlink) ──→ kernel
 //!                    └───────────────────┴─── telemetry ──→ http
 //! ```
 

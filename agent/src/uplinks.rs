@@ -9,12 +9,11 @@ use std::time::Duration;
 use futures::future::pending;
 use policy_compiler::ruleset::InterfacePattern;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::doctor::links::{self, Link};
-use crate::doctor::plugged::{ADDRESSES, LINKS, Plugged};
-use crate::doctor::reach;
+use crate::doctor::{Plugged, reach};
 use crate::netlink::{Channel, DUMP};
 
 /// How often they are looked for, whatever is told of links and addresses.
@@ -38,15 +37,23 @@ impl Uplinks {
     /// Looks for those of the network namespace that this thread is in, now and from now on. Must be called in a tokio
     /// runtime.
     #[must_use]
-    pub fn start() -> Self {
+    pub fn start(plugged: Plugged) -> Self {
         let (tell, told) = watch::channel(found().unwrap_or_default());
-        tokio::spawn(go_on(tell));
+        tokio::spawn(go_on(tell, plugged));
         Self { told: Some(told) }
     }
 
-    /// Those there are.
+    /// Those there are, which the log tells: what is sent by them is not checked.
     #[must_use]
     pub fn now(&mut self) -> BTreeSet<InterfacePattern> {
+        let uplinks = self.known();
+        if !uplinks.is_empty() {
+            tell_people(&uplinks);
+        }
+        uplinks
+    }
+
+    fn known(&mut self) -> BTreeSet<InterfacePattern> {
         let told = self.told.as_mut();
         told.map_or_else(BTreeSet::new, |told| told.borrow_and_update().clone())
     }
@@ -56,36 +63,24 @@ impl Uplinks {
         if let Some(told) = &mut self.told
             && told.changed().await.is_ok()
         {
-            return self.now();
+            return self.known();
         }
         pending().await
     }
 }
 
-async fn go_on(tell: watch::Sender<BTreeSet<InterfacePattern>>) {
-    let mut groups = vec![LINKS];
-    groups.extend(ADDRESSES);
-    let mut plugged = Plugged::open(&groups).ok();
+async fn go_on(tell: watch::Sender<BTreeSet<InterfacePattern>>, mut plugged: Plugged) {
     loop {
-        let told = async {
-            match &mut plugged {
-                Some(plugged) => plugged.next().await.is_ok(),
-                None => pending().await,
-            }
-        };
         tokio::select! {
-            is_heard = timeout(OFTEN, told) => match is_heard {
-                Ok(true) => sleep(TOGETHER).await,
-                Ok(false) => plugged = None,
-                Err(_) => {}
-            },
+            () = plugged.next() => sleep(TOGETHER).await,
+            () = sleep(OFTEN) => {}
             () = tell.closed() => return,
         }
         if let Some(found) = found() {
             tell.send_if_modified(|known| {
                 let is_new = *known != found;
                 if is_new {
-                    info!(uplinks = ?names(&found), "sources are not checked on the links by which this node reaches others");
+                    tell_people(&found);
                     *known = found;
                 }
                 is_new
@@ -94,8 +89,12 @@ async fn go_on(tell: watch::Sender<BTreeSet<InterfacePattern>>) {
     }
 }
 
-fn names(uplinks: &BTreeSet<InterfacePattern>) -> Vec<String> {
-    uplinks.iter().map(ToString::to_string).collect()
+fn tell_people(uplinks: &BTreeSet<InterfacePattern>) {
+    let names: Vec<String> = uplinks.iter().map(ToString::to_string).collect();
+    info!(
+        uplinks = ?names,
+        "sources are not checked on the links by which this node reaches others"
+    );
 }
 
 fn found() -> Option<BTreeSet<InterfacePattern>> {
@@ -117,9 +116,10 @@ pub fn read() -> io::Result<BTreeSet<InterfacePattern>> {
     Ok(names.collect())
 }
 
-/// A pod's end has no network of its own on the node's side: its addresses, if any, are for the node alone.
+/// A pod's end has no network of its own on the node's side: its addresses, if any, are for the node alone. What a router
+/// has advertised does not count, since a pod can do that.
 fn is_uplink(link: &Link, far: &[reach::Way], shared: &BTreeSet<u32>) -> bool {
-    let is_default = far.iter().any(|way| way.link == link.index);
+    let is_default = far.iter().any(|way| way.link == link.index && way.is_laid);
     match link.kind.as_str() {
         "veth" => link.master.is_none() && (is_default || shared.contains(&link.index)),
         "bridge" => is_default,
@@ -156,6 +156,7 @@ mod tests {
         let far = |link| reach::Way {
             to: Ipv4Addr::LOCALHOST.into(),
             link,
+            is_laid: link != 8,
         };
         let shared = BTreeSet::from([2, 3, 5]);
         for (link, is_so) in [
@@ -166,12 +167,15 @@ mod tests {
             // Pods' bridge has their network; another leads out.
             (link(3, "bridge", None), false),
             (link(6, "bridge", None), true),
+            // Of these a router says that they do.
+            (link(8, "veth", None), false),
+            (link(8, "bridge", None), false),
             // A port has its bridge's.
             (link(5, "veth", Some(3)), false),
             // The guard does not look at others.
             (link(7, "", None), false),
         ] {
-            let far = [far(4), far(6), far(7)];
+            let far = [4, 6, 7, 8].map(far);
             assert_eq!(is_uplink(&link, &far, &shared), is_so, "{link:?}");
         }
     }

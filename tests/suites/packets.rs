@@ -78,5 +78,7 @@ mod tricks;
 mod unprogrammed;
 #[path = "packets/upgrade.rs"]
 mod upgrade;
+#[path = "packets/uplinks.rs"]
+mod uplinks;
 #[path = "packets/world.rs"]
 mod world;

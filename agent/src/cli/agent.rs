@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use futures::stream::{BoxStream, StreamExt, pending};
+use clap::Args;
+use futures::stream::{BoxStream, StreamExt, pending, unfold};
 use kube::Client;
 use policy_compiler::compile::Protection;
 use policy_compiler::model::{Name, NodeScope};
@@ -18,8 +18,8 @@ use super::flow_log::FlowLogArguments;
 use super::pod_start::PodStartArguments;
 use super::source_guard::SourceGuardArguments;
 use super::{Failure, chosen, duration, listen, log, stop_signal};
-use crate::dataplane::{Disturbance, NetlinkDataplane, NftProcess, NodeDataplane};
-use crate::doctor::Attending;
+use crate::dataplane::{Dataplane, Disturbance, NetlinkDataplane, Watcher};
+use crate::doctor::{Attending, Plugged};
 use crate::enforce::{Enforcement, FREQUENT_INSPECTION, RARE_INSPECTION, Timing, enforce};
 use crate::flow_log::FlowLog;
 use crate::http::Server;
@@ -97,10 +97,6 @@ pub(super) struct Agent {
     #[arg(long)]
     enable_bridge_netfilter: bool,
 
-    /// How rules get into the kernel; `nft` needs the program of that name, and notices other programs' edits late or never
-    #[arg(long, value_enum, value_name = "WAY", default_value_t, hide = true)]
-    dataplane: Way,
-
     /// How the log on standard error looks
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = log::Format::Text)]
     log_format: log::Format,
@@ -122,18 +118,10 @@ pub(super) struct Agent {
     connections: ConnectionArguments,
 }
 
-/// How rules get into the kernel.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Way {
-    #[default]
-    Netlink,
-    Nft,
-}
-
 /// What the agent's loop works with.
 struct Started {
     source: BoxStream<'static, Update>,
-    dataplane: NodeDataplane,
+    dataplane: NetlinkDataplane,
     disturbances: BoxStream<'static, Disturbance>,
     enforcement: Enforcement,
 }
@@ -178,17 +166,17 @@ impl Agent {
     async fn start(&self, node: &Name) -> Result<Started, Failure> {
         // Before anything else is opened, and so closed after it.
         node_lock::claim().await?;
-        let mut dataplane = match self.dataplane {
-            Way::Netlink => NodeDataplane::Netlink(NetlinkDataplane::open()?),
-            Way::Nft => NodeDataplane::Nft(NftProcess::find()?),
-        };
-        dataplane.check().await?;
+        let mut dataplane = NetlinkDataplane::open()?;
+        // Whether this process may change nftables at all.
+        dataplane.has_table().await?;
         let telemetry = Telemetry::default();
         let server = Server::bind(self.listen, telemetry.clone()).await?;
         info!(version = env!("CARGO_PKG_VERSION"), %node, listen = %server.address()?, "netpol agent starts");
         tokio::spawn(server.run());
-        let attending = Attending::start(telemetry.clone(), self.enable_bridge_netfilter).await;
-        tokio::spawn(attending.run());
+        let plugged = Plugged::listen();
+        let enables_bridges = self.enable_bridge_netfilter;
+        let attending = Attending::start(telemetry.clone(), enables_bridges, plugged.clone());
+        tokio::spawn(attending.await.run());
         let client = match &self.manifests {
             Some(_) => None,
             None => Some(source::connect(&self.cluster()?).await?),
@@ -202,7 +190,8 @@ impl Agent {
         };
         let (disturbances, inspection) = watch(&dataplane);
         let source = self.source(client.as_ref(), &telemetry);
-        let port_guard = self.source_guard.start(flow_log.drop_log(), &telemetry);
+        let drop_log = flow_log.drop_log();
+        let port_guard = self.source_guard.start(drop_log, &telemetry, &plugged);
         let pod_start = self.pod_start.start(node, client.as_ref(), &telemetry);
         let enforcement = Enforcement {
             revocation: self.connections.start(node, &telemetry),
@@ -214,7 +203,7 @@ impl Agent {
             inspection,
             telemetry,
             flow_log,
-            uplinks: self.source_guard.uplinks(),
+            uplinks: self.source_guard.uplinks(&plugged),
             protection: Protection {
                 source_guard: self.source_guard.is_on(),
                 ..Protection::default()
@@ -262,14 +251,18 @@ impl Agent {
 }
 
 /// What other programs do to the table, and how often it is asked for besides.
-fn watch(dataplane: &NodeDataplane) -> (BoxStream<'static, Disturbance>, Duration) {
-    match dataplane.watch() {
-        Some(Ok(disturbances)) => (disturbances, RARE_INSPECTION),
-        Some(Err(error)) => {
-            error!(%error, "other programs' edits of table inet netpol will not be noticed, but that it is deleted");
+fn watch(dataplane: &NetlinkDataplane) -> (BoxStream<'static, Disturbance>, Duration) {
+    match Watcher::open(dataplane) {
+        Ok(watcher) => {
+            let disturbances = unfold(watcher, async |mut watcher| {
+                Some((watcher.next().await, watcher))
+            });
+            (disturbances.boxed(), RARE_INSPECTION)
+        }
+        Err(error) => {
+            error!(%error, "other programs' edits of table inet netpol are not told, and will be noticed late");
             (pending().boxed(), FREQUENT_INSPECTION)
         }
-        None => (pending().boxed(), FREQUENT_INSPECTION),
     }
 }
 

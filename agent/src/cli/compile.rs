@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use policy_compiler::compile::{Protection, compile_protected};
-use policy_compiler::model::{Name, NodeScope};
+use policy_compiler::model::{Name, NodeScope, Snapshot};
 use policy_compiler::ruleset::{DropLog, InterfacePattern};
 
 use super::form::Form;
@@ -130,6 +130,9 @@ impl Compile {
                 pod.key
             )));
         }
+        if let Some(node) = &self.node {
+            remark_stranger(node, snapshot);
+        }
         let scope = self.node.map_or(NodeScope::AllNodes, NodeScope::Node);
         if let Output::Summary = self.output {
             return Ok(summary::summary(&manifests, &scope, key.as_ref()));
@@ -154,5 +157,17 @@ impl Compile {
             Output::Json => format!("{:#}\n", ruleset.to_json()),
             Output::Nft | Output::Summary => ruleset.to_string(),
         })
+    }
+}
+
+/// A node that no pod runs on may be mistyped.
+fn remark_stranger(node: &Name, snapshot: &Snapshot) {
+    let mut nodes = snapshot.pods.values().filter_map(|pod| pod.node.as_ref());
+    if let Some(other) = nodes.clone().next()
+        && !nodes.any(|name| name == node)
+    {
+        remark(&format!(
+            "note: no pod runs on node {node}; others run on {other}"
+        ));
     }
 }

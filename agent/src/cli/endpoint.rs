@@ -141,9 +141,11 @@ impl Port {
             _ => return Err("must be like tcp/80, udp/53, sctp/9000, tcp/NAME or icmp".to_owned()),
         };
         match port.parse() {
-            Ok(0) => Err("port 0 is none".to_owned()),
-            Ok(number) => Ok(Self::Number(protocol, number)),
-            Err(_) => PortName::parse(port)
+            Ok(number) if number > 0 => Ok(Self::Number(protocol, number)),
+            _ if port.bytes().all(|byte| byte.is_ascii_digit()) => Err(format!(
+                "{port:?} is no port number: they go from 1 to 65535"
+            )),
+            _ => PortName::parse(port)
                 .map(|name| Self::Named(protocol, name))
                 .map_err(|error| {
                     format!("{port:?} is no port number, and as a port's name it {error}")
@@ -253,6 +255,10 @@ mod tests {
         ];
         for (text, expected) in rows {
             assert_eq!(Port::parse(text).ok(), expected, "{text}");
+        }
+        for number in ["tcp/0", "65536"] {
+            let error = Port::parse(number).expect_err("no port");
+            assert!(error.contains("from 1 to 65535"), "{error}");
         }
     }
 }

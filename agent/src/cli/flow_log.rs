@@ -8,7 +8,7 @@ use policy_compiler::model::Name;
 use policy_compiler::ruleset::DropLog;
 
 use super::{Failure, duration};
-use crate::dataplane::{DataplaneError, NodeDataplane};
+use crate::dataplane::{NetlinkDataplane, NetlinkError};
 use crate::flow_log::output::{Destination, Rotation, size};
 use crate::flow_log::pod_events::PodEvents;
 use crate::flow_log::{FlowLog, Format, Settings};
@@ -105,7 +105,7 @@ fn window(text: &str) -> Result<Duration, String> {
 
 impl FlowLogArguments {
     /// Whether the kernel can do what is asked for.
-    pub(super) async fn check(&self, dataplane: &NodeDataplane) -> Result<(), DataplaneError> {
+    pub(super) async fn check(&self, dataplane: &NetlinkDataplane) -> Result<(), NetlinkError> {
         if self.flow_log == Destination::Off {
             return Ok(());
         }

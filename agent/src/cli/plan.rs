@@ -185,6 +185,10 @@ impl Judges<'_> {
                 connection,
             )
         };
+        // It has ended of itself.
+        if connection.is_over {
+            return;
+        }
         found.examined(connection);
         if objection(&self.before).is_none()
             && let Some(objection) = objection(&self.after)

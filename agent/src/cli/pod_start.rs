@@ -64,7 +64,7 @@ pub(super) struct PodStartArguments {
     #[command(flatten)]
     places: Places,
 
-    /// Socket at which the container runtime lets pods wait for their rules
+    /// Socket at which the container runtime lets pods wait for their rules; `off`: it is not asked
     #[arg(long = "nri-socket", value_name = "PATH", default_value = DEFAULT_SOCKET)]
     socket: PathBuf,
 }

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use policy_compiler::ruleset::DropLog;
 use tracing::{error, info, warn};
 
+use crate::doctor::Plugged;
 use crate::port_guard::PortGuard;
 use crate::telemetry::Telemetry;
 use crate::uplinks::Uplinks;
@@ -30,18 +31,24 @@ impl SourceGuardArguments {
     }
 
     /// The links that sources are not checked on.
-    pub(super) fn uplinks(&self) -> Uplinks {
+    pub(super) fn uplinks(&self, plugged: &Plugged) -> Uplinks {
         if self.is_on() {
-            Uplinks::start()
+            Uplinks::start(plugged.clone())
         } else {
             Uplinks::off()
         }
     }
 
     /// Begins to guard the ports of bridges, or removes what an earlier agent has left of that.
-    pub(super) fn start(&self, log: Option<DropLog>, telemetry: &Telemetry) -> PortGuard {
+    pub(super) fn start(
+        &self,
+        log: Option<DropLog>,
+        telemetry: &Telemetry,
+        plugged: &Plugged,
+    ) -> PortGuard {
         if self.is_on() {
-            return PortGuard::start(log, telemetry.clone()).unwrap_or_else(|error| {
+            let started = PortGuard::start(log, telemetry.clone(), plugged.clone());
+            return started.unwrap_or_else(|error| {
                 error!(%error, "the ports of bridges are not guarded: pods of a bridge may use each other's addresses");
                 PortGuard::off()
             });

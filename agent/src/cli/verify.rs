@@ -15,7 +15,7 @@ use super::input::Input;
 use super::pod_start::Places;
 use super::source_guard::SourceGuardArguments;
 use super::{Failure, remark};
-use crate::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane, NetlinkError};
+use crate::dataplane::{Dataplane, Found, NetlinkDataplane, NetlinkError};
 use crate::manifests::printable;
 use crate::pod_start::{self, Mode};
 use crate::port_guard;
@@ -71,7 +71,7 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) async fn run(self, form: Form) -> Result<String, Failure> {
         // Before the cluster is asked for everything it has.
-        let mut dataplane = NetlinkDataplane::open().map_err(|error| unreadable(error.into()))?;
+        let mut dataplane = NetlinkDataplane::open().map_err(unreadable)?;
         dataplane.has_table().await.map_err(unreadable)?;
         let manifests = self.input.load(form).await?.manifests;
         let places = self.places().await;
@@ -91,8 +91,8 @@ impl Verify {
         if !self.source_guard.is_on() {
             return said;
         }
-        let differences = port_guard::verify(&manifests.snapshot, &scope, log)
-            .map_err(|error| unreadable(error.into()))?;
+        let differences =
+            port_guard::verify(&manifests.snapshot, &scope, log).map_err(unreadable)?;
         with_ports(said, &differences)
     }
 
@@ -176,9 +176,9 @@ async fn verify(
     Err(Failure::Found(lines.collect()))
 }
 
-fn unreadable(error: DataplaneError) -> Failure {
+fn unreadable(error: NetlinkError) -> Failure {
     match error {
-        DataplaneError::Netlink(NetlinkError::NotPermitted) => Failure::because(
+        NetlinkError::NotPermitted => Failure::because(
             "not allowed to read nftables: run as root, or with the capability NET_ADMIN, on the node itself",
         ),
         error => error.into(),

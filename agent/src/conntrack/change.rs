@@ -1,7 +1,5 @@
 //! The kernel's list, changed.
 
-use std::io;
-
 use nix::libc;
 
 use super::encode;
@@ -58,25 +56,30 @@ impl Conntrack {
         Ok(outcome)
     }
 
-    /// Carries out orders, and tells what came of each, by its place. If it fails, those that were not told of may have been
-    /// carried out or not.
+    /// Carries out orders, and tells what came of each, by its place. One that the kernel refuses keeps nothing from the others:
+    /// of these it is told all the same. If it fails otherwise, those that were not told of may have been carried out or not.
     pub fn apply(
         &mut self,
         orders: &[(Order, Connection)],
         mut each: impl FnMut(usize, Done),
     ) -> Result<(), ConntrackError> {
-        let mut first = 0;
-        for batch in orders.chunks(BATCH) {
-            self.apply_batch(batch, |place, done| each(first + place, done))?;
-            first += batch.len();
+        let mut refused = None;
+        for (first, batch) in (0..).step_by(BATCH).zip(orders.chunks(BATCH)) {
+            self.apply_batch(batch, |place, errno| match Done::of(errno) {
+                Some(done) => each(first + place, done),
+                None => refused = refused.or(Some((first + place, errno))),
+            })?;
         }
-        Ok(())
+        match refused.and_then(|(place, errno)| Some((orders.get(place)?, errno))) {
+            Some(((_, connection), errno)) => Err(ConntrackError::unchanged(connection, errno)),
+            None => Ok(()),
+        }
     }
 
     fn apply_batch(
         &mut self,
         batch: &[(Order, Connection)],
-        mut each: impl FnMut(usize, Done),
+        mut each: impl FnMut(usize, i32),
     ) -> Result<(), ConntrackError> {
         let bytes = written(|w| {
             for (number, (order, connection)) in (0..).zip(batch) {
@@ -102,33 +105,31 @@ impl Conntrack {
         });
         let bytes = bytes.unwrap_or_default();
         let mut answered = 0;
-        let mut refused = None;
         let is_all = self
             .channel
             .exchange(&bytes, |message| {
-                let Some(answer) = message.answer() else {
-                    return;
-                };
-                let done = match answer.errno {
-                    0 => Done::Done,
-                    libc::ENOENT => Done::Gone,
-                    libc::ENOSPC => Done::NoRoom,
-                    errno => {
-                        refused = Some(errno);
-                        return;
-                    }
-                };
-                answered += 1;
-                each(message.number as usize, done);
+                if let Some(answer) = message.answer() {
+                    answered += 1;
+                    each(message.number as usize, answer.errno);
+                }
             })
             .map_err(|source| ConntrackError::refused(CHANGING, source))?;
-        match refused {
-            Some(errno) => Err(ConntrackError::refused(
-                CHANGING,
-                io::Error::from_raw_os_error(errno),
-            )),
-            None if is_all && answered == batch.len() => Ok(()),
-            None => Err(ConntrackError::NoAnswer { doing: CHANGING }),
+        if is_all && answered == batch.len() {
+            Ok(())
+        } else {
+            Err(ConntrackError::NoAnswer { doing: CHANGING })
+        }
+    }
+}
+
+impl Done {
+    /// What an answer means; nothing if it is a refusal.
+    fn of(errno: i32) -> Option<Self> {
+        match errno {
+            0 => Some(Self::Done),
+            libc::ENOENT => Some(Self::Gone),
+            libc::ENOSPC => Some(Self::NoRoom),
+            _ => None,
         }
     }
 }

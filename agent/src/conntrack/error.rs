@@ -1,8 +1,11 @@
 //! Why connections cannot be read or changed.
 
 use std::io;
+use std::net::SocketAddr;
 
 use nix::libc;
+
+use super::Connection;
 
 /// Why connections cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,19 @@ pub enum ConntrackError {
         /// How often it was read.
         attempts: u32,
     },
+    /// The kernel leaves a connection as it is.
+    #[error(
+        "the kernel refuses to change the connection from {source_end} to {destination}: {source}; if it must end now, \
+         restart the pod at one of its ends"
+    )]
+    Unchanged {
+        /// Who opened it.
+        source_end: SocketAddr,
+        /// To whom, after destination NAT.
+        destination: SocketAddr,
+        /// What the kernel answered.
+        source: io::Error,
+    },
     /// The kernel's answer was lost.
     #[error("the kernel did not answer while {doing}; try again")]
     NoAnswer {
@@ -47,6 +63,20 @@ pub enum ConntrackError {
 }
 
 impl ConntrackError {
+    /// What it means that the kernel would not change one.
+    pub(super) fn unchanged(connection: &Connection, errno: i32) -> Self {
+        let opened = connection.opened();
+        let source = io::Error::from_raw_os_error(errno);
+        match errno {
+            libc::EPERM | libc::EACCES => Self::NotPermitted,
+            _ => Self::Unchanged {
+                source_end: (opened.source, opened.source_port).into(),
+                destination: (opened.destination, opened.destination_port).into(),
+                source,
+            },
+        }
+    }
+
     /// What the kernel means by a refusal.
     pub(super) fn refused(doing: &'static str, source: io::Error) -> Self {
         match source.raw_os_error() {

@@ -4,20 +4,21 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 
-use nix::libc;
-
 use super::encode::{self, Role};
 use super::lookup::{look_up, resolve_master};
-use super::numbers::{COUNT, GET, GET_STATISTICS, NEW, V4, V6};
+use super::numbers::{GET, NEW, V4, V6};
 use super::way::{Filters, SixFilter, Way};
-use super::{Connection, ConntrackError, Tuple, Which, cost, decode};
-use crate::netlink::{Channel, Dumped, Header, Message, Writer};
+use super::{Connection, ConntrackError, Tuple, Which, decode};
+use crate::netlink::{Channel, Dumped, Header};
 
 /// What a datagram of a dump has at most, in kernels so far 32 KiB.
 const DATAGRAM: usize = 64 << 10;
 
 /// The list may be resized while it is read; then it is read again, so many times.
 const ATTEMPTS: u32 = 5;
+
+/// `IPPROTO_UDP`
+const UDP: u8 = 17;
 
 const OPENING: &str = "opening a netlink socket";
 pub(super) const READING: &str = "reading the list of connections";
@@ -27,9 +28,9 @@ pub(super) const READING: &str = "reading the list of connections";
 pub struct Conntrack {
     pub(super) channel: Channel,
     /// For what is asked while the other tells.
-    lookup: Channel,
-    way: Way,
-    filters: Filters,
+    pub(super) lookup: Channel,
+    pub(super) way: Way,
+    pub(super) filters: Filters,
 }
 
 impl Conntrack {
@@ -43,7 +44,9 @@ impl Conntrack {
             way: Way::default(),
             filters: Filters::default(),
         };
-        conntrack.filters.works = conntrack.heeds_filters()?;
+        let nobody = (IpAddr::from([0; 4]), 0);
+        let none = Connection::new(Tuple::new(nobody, nobody, UDP));
+        look_up(&mut conntrack.lookup, &none)?;
         Ok(conntrack)
     }
 
@@ -51,27 +54,6 @@ impl Conntrack {
     #[must_use]
     pub fn by(self, way: Way) -> Self {
         Self { way, ..self }
-    }
-
-    /// Whether the kernel reads filters, those for the destination too. One that does refuses one that lacks its address.
-    /// Others begin to tell everything: those before 5.8 do not know filters, and some since look for flags of the destination
-    /// among those of the source.
-    fn heeds_filters(&mut self) -> Result<bool, ConntrackError> {
-        let request = |w: &mut Writer| encode::filter_without_address(w, Role::Destination);
-        match self.channel.dump(header(V4), NEW, request, |_| {}) {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                // Nor does a kernel that knows nothing of connections, or an agent that may not ask.
-                let any = Connection::new(Tuple::new(
-                    (IpAddr::from([0; 4]), 0),
-                    (IpAddr::from([0; 4]), 0),
-                    0,
-                ));
-                look_up(&mut self.channel, &any).map(|_| true)
-            }
-            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
-            Err(error) => Err(ConntrackError::refused(READING, error)),
-            Ok(_) => Ok(false),
-        }
     }
 
     /// Hands on the connections, one after the other. One may be handed on twice; one that comes or goes meanwhile may or may
@@ -121,50 +103,6 @@ impl Conntrack {
         Ok(true)
     }
 
-    /// Whether it is better to have the kernel look for these addresses.
-    fn can_filter(
-        &mut self,
-        family: u8,
-        addresses: &BTreeSet<IpAddr>,
-    ) -> Result<bool, ConntrackError> {
-        let is_better = match self.way {
-            Way::Cheaper => cost::is_filter_cheaper(addresses.len(), self.count(), places()),
-            Way::Filtered => true,
-            Way::Whole => false,
-        };
-        if !self.filters.works || !is_better {
-            return Ok(false);
-        }
-        if family == V6 && self.filters.v6 == SixFilter::Unknown {
-            // Nobody has this address.
-            let nobody = IpAddr::from([0; 16]);
-            let mut is_inverted = false;
-            let any = |_: Connection| is_inverted = true;
-            self.dump(V6, Some((Role::Source, nobody)), any)?;
-            if is_inverted {
-                self.filters.v6 = SixFilter::Inverted;
-            }
-        }
-        Ok(family == V4 || self.filters.v6 != SixFilter::Inverted)
-    }
-
-    /// How many connections there are; 0 if that is not told.
-    fn count(&mut self) -> u64 {
-        let request = Header {
-            kind: GET_STATISTICS,
-            ..Header::default()
-        };
-        let mut count = 0;
-        let told = |message: Message<'_>| {
-            let mut numbers = message.attributes().filter(|number| number.kind == COUNT);
-            count = numbers.next().map_or(count, |number| number.number());
-        };
-        match self.lookup.ask(request, |_| {}, told) {
-            Ok(_) => count.into(),
-            Err(_) => 0,
-        }
-    }
-
     /// Reads the list, or what the kernel's filter leaves of it, until it was not resized meanwhile. Says whether the filter
     /// left what it should.
     fn walk(
@@ -204,7 +142,7 @@ impl Conntrack {
         Err(ConntrackError::Restless { attempts: ATTEMPTS })
     }
 
-    fn dump(
+    pub(super) fn dump(
         &mut self,
         family: u8,
         filter: Option<(Role, IpAddr)>,
@@ -242,7 +180,7 @@ impl Conntrack {
     }
 }
 
-fn header(family: u8) -> Header {
+pub(super) fn header(family: u8) -> Header {
     Header {
         kind: GET,
         family,
@@ -251,7 +189,7 @@ fn header(family: u8) -> Header {
 }
 
 /// How many places the list has, which changes if it is resized. It is one list for all network namespaces.
-fn places() -> Option<u64> {
+pub(super) fn places() -> Option<u64> {
     let places = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_buckets").ok()?;
     places.trim().parse().ok()
 }

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::libc;
 use policy_compiler::ruleset::{Ruleset, Transaction};
 
-use super::{Dataplane, DataplaneError, Found, NetlinkError};
+use super::{Dataplane, Found, NetlinkError};
 
 /// Keeps the scripts it is given; refuses as many as it was told to. Clones share their memory.
 #[derive(Clone, Default)]
@@ -15,7 +16,7 @@ pub struct Memory {
 }
 
 /// Makes an error.
-type Failure = Box<dyn FnOnce() -> DataplaneError + Send>;
+type Failure = Box<dyn FnOnce() -> NetlinkError + Send>;
 
 #[derive(Default)]
 struct State {
@@ -26,9 +27,9 @@ struct State {
     overtaken: usize,
     has_table: bool,
     findings: VecDeque<Found>,
-    is_as_left: bool,
+    may_be_changed: bool,
+    finds_it_right: bool,
     bytes_sent: u64,
-    compares: bool,
     readings: usize,
 }
 
@@ -38,20 +39,20 @@ impl Memory {
     }
 
     /// Makes one more coming commit fail, with this for the error.
-    pub fn fail_next(&self, stderr: &str) {
-        self.fail_next_with(refused(stderr));
+    pub fn fail_next(&self, reason: &str) {
+        self.fail_next_with(refused(reason));
     }
 
     /// Makes one more coming commit fail in another way.
-    pub fn fail_next_with(&self, error: impl FnOnce() -> DataplaneError + Send + 'static) {
+    pub fn fail_next_with(&self, error: impl FnOnce() -> NetlinkError + Send + 'static) {
         self.state().failures.push_back(Box::new(error));
     }
 
     /// Makes one more coming reading fail.
-    pub fn fail_reading(&self, stderr: &str) {
+    pub fn fail_reading(&self, reason: &str) {
         self.state()
             .failed_readings
-            .push_back(Box::new(refused(stderr)));
+            .push_back(Box::new(refused(reason)));
     }
 
     /// Another program changes the table behind so many coming readings, before it is repaired.
@@ -74,14 +75,14 @@ impl Memory {
         self.state().findings.push_back(found);
     }
 
-    /// Whether it is known from now on that nobody else has changed the table.
-    pub fn set_as_left(&self, is_as_left: bool) {
-        self.state().is_as_left = is_as_left;
+    /// Whether somebody else may have changed the table, from now on. Otherwise it is known that nobody has.
+    pub fn set_changeable(&self, may_be_changed: bool) {
+        self.state().may_be_changed = may_be_changed;
     }
 
     /// From now on a table is found to be right, unless [something else](Self::find_next) is.
-    pub fn compare(&self) {
-        self.state().compares = true;
+    pub fn find_right(&self) {
+        self.state().finds_it_right = true;
     }
 
     /// How often the table was read.
@@ -100,11 +101,13 @@ impl Memory {
     }
 }
 
-fn refused(stderr: &str) -> impl FnOnce() -> DataplaneError + Send + 'static {
-    let stderr = stderr.to_owned();
-    move || DataplaneError::Refused {
-        stderr,
-        culprit: None,
+fn refused(reason: &str) -> impl FnOnce() -> NetlinkError + Send + 'static {
+    let reason = reason.to_owned();
+    move || NetlinkError::Refused {
+        command: "add table inet netpol".to_owned(),
+        reason,
+        errno: libc::EINVAL,
+        others: 0,
     }
 }
 
@@ -117,7 +120,7 @@ impl fmt::Debug for Memory {
 }
 
 impl Dataplane for Memory {
-    async fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+    async fn commit(&mut self, transaction: &Transaction) -> Result<(), NetlinkError> {
         let script = transaction.to_string();
         let mut state = self.state();
         state.attempts.push(script.clone());
@@ -130,11 +133,11 @@ impl Dataplane for Memory {
         Ok(())
     }
 
-    async fn has_table(&mut self) -> Result<bool, DataplaneError> {
+    async fn has_table(&mut self) -> Result<bool, NetlinkError> {
         Ok(self.state().has_table)
     }
 
-    async fn read(&mut self, wanted: Arc<Ruleset>) -> Result<Found, DataplaneError> {
+    async fn read(&mut self, wanted: Arc<Ruleset>) -> Result<Found, NetlinkError> {
         let mut state = self.state();
         state.readings += 1;
         if let Some(failure) = state.failed_readings.pop_front() {
@@ -142,7 +145,7 @@ impl Dataplane for Memory {
         }
         Ok(match (state.has_table, state.findings.pop_front()) {
             (_, Some(found)) => found,
-            (true, None) if state.compares => Found::Same,
+            (true, None) if state.finds_it_right => Found::Same,
             (true, None) => Found::Differs {
                 repair: Transaction::replace(&wanted),
                 differences: vec!["everything".to_owned()],
@@ -151,21 +154,18 @@ impl Dataplane for Memory {
         })
     }
 
-    async fn repair(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+    async fn repair(&mut self, transaction: &Transaction) -> Result<(), NetlinkError> {
         let overtaken = self.state().overtaken;
         if overtaken > 0 {
             self.state().overtaken = overtaken - 1;
-            return Err(NetlinkError::Overtaken.into());
+            return Err(NetlinkError::Overtaken);
         }
         self.commit(transaction).await
     }
 
-    fn compares(&self) -> bool {
-        self.state().compares
-    }
-
-    async fn is_as_left(&mut self) -> Result<bool, DataplaneError> {
-        Ok(self.state().is_as_left)
+    async fn is_as_left(&mut self) -> Result<bool, NetlinkError> {
+        let state = self.state();
+        Ok(state.has_table && !state.may_be_changed)
     }
 
     fn bytes_sent(&self) -> u64 {

@@ -7,10 +7,20 @@ use crate::node_lock::Holder;
 
 const CHECK: &str = "agent";
 
-/// What the lock's holder and the table amount to; `has_table` is `None` if that cannot be asked.
-pub(super) fn judge(holder: Option<&Holder>, has_table: Option<bool>) -> Finding {
-    match (holder, has_table) {
-        (Some(holder), Some(false)) => Finding::warning(
+/// Which of an agent's tables are there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tables {
+    /// `inet netpol`
+    pub(super) rules: bool,
+    /// `bridge netpol`
+    pub(super) ports: bool,
+}
+
+/// What the lock's holder and the tables amount to; `tables` is `None` if they cannot be asked for.
+pub(super) fn judge(holder: Option<&Holder>, tables: Option<Tables>) -> Finding {
+    const ADVICE: &str = "start the agent, or remove the rules with `netpol cleanup`";
+    match (holder, tables) {
+        (Some(holder), Some(Tables { rules: false, .. })) => Finding::warning(
             CHECK,
             format!("an agent runs here ({holder}), and there is no table inet {TABLE}"),
             "ask its /readyz and read its log; as long as it does not know all objects it writes nothing",
@@ -18,12 +28,19 @@ pub(super) fn judge(holder: Option<&Holder>, has_table: Option<bool>) -> Finding
         (Some(holder), _) => {
             Finding::ok(CHECK, format!("an agent runs here: {holder}; only one can"))
         }
-        (None, Some(true)) => Finding::warning(
+        (None, Some(Tables { rules: true, .. })) => Finding::warning(
             CHECK,
             format!(
                 "table inet {TABLE} is there, and no agent: its rules stay in force as they are"
             ),
-            "start the agent, or remove the rules with `netpol cleanup`",
+            ADVICE,
+        ),
+        (None, Some(Tables { ports: true, .. })) => Finding::warning(
+            CHECK,
+            format!(
+                "table bridge {TABLE} is there, and no agent: new pods cannot use the addresses of those that have gone"
+            ),
+            ADVICE,
         ),
         (None, _) => Finding::ok(CHECK, "no agent runs here"),
     }
@@ -40,20 +57,23 @@ mod tests {
             process: Some((4711, "netpol".to_owned())),
             port: Some(4711),
         };
-        for (holder, has_table, level, words) in [
-            (None, Some(false), Level::Ok, "no agent runs"),
+        let tables = |rules, ports| Some(Tables { rules, ports });
+        let ours = "process 4711 (netpol)";
+        for (holder, tables, level, words) in [
+            (None, tables(false, false), Level::Ok, "no agent runs"),
             (None, None, Level::Ok, "no agent runs"),
-            (None, Some(true), Level::Warning, "netpol cleanup"),
+            (None, tables(true, true), Level::Warning, "table inet"),
+            (None, tables(false, true), Level::Warning, "table bridge"),
+            (Some(&holder), tables(true, false), Level::Ok, ours),
+            (Some(&holder), None, Level::Ok, ours),
             (
                 Some(&holder),
-                Some(true),
-                Level::Ok,
-                "process 4711 (netpol)",
+                tables(false, true),
+                Level::Warning,
+                "/readyz",
             ),
-            (Some(&holder), None, Level::Ok, "process 4711 (netpol)"),
-            (Some(&holder), Some(false), Level::Warning, "/readyz"),
         ] {
-            let finding = judge(holder, has_table);
+            let finding = judge(holder, tables);
             assert_eq!(finding.level, level, "{finding}");
             assert!(finding.to_string().contains(words), "{finding}");
         }

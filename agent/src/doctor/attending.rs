@@ -1,15 +1,13 @@
 //! The agent's own looks at its node: at the start, and from time to time.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
-use super::plugged::{LINKS, Plugged};
 use super::reach;
-use super::{Finding, Level, count, examine, look};
+use super::{Finding, Level, Plugged, count, examine, look};
 use crate::telemetry::Telemetry;
 
 /// How often the node is looked at, whatever is told of its links.
@@ -38,8 +36,8 @@ pub struct Attending {
     took: Duration,
     /// The last look found pods that the node has no link to.
     is_unreached: bool,
-    /// Whether links come and go: a node's bridge comes with its first pod. `None` if nobody tells.
-    plugged: Option<Plugged>,
+    /// Whether links come and go: a node's bridge comes with its first pod.
+    plugged: Plugged,
 }
 
 /// What is looked at once.
@@ -47,7 +45,7 @@ const OF_THE_KERNEL: [&str; 2] = ["rights", "kernel"];
 
 impl Attending {
     /// Looks at the node for the first time.
-    pub async fn start(telemetry: Telemetry, enables_bridges: bool) -> Self {
+    pub async fn start(telemetry: Telemetry, enables_bridges: bool, plugged: Plugged) -> Self {
         let mut attending = Self {
             telemetry,
             enables_bridges,
@@ -55,7 +53,7 @@ impl Attending {
             known: BTreeMap::new(),
             took: Duration::ZERO,
             is_unreached: false,
-            plugged: listen(),
+            plugged,
         };
         attending.look().await;
         attending
@@ -71,21 +69,9 @@ impl Attending {
                 (OFTEN, REST)
             };
             let rest = self.took * rest;
-            let plugged = async {
-                match &mut self.plugged {
-                    Some(plugged) => plugged.next().await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = sleep(pause.max(rest)) => {}
-                told = plugged => {
-                    if let Err(error) = told {
-                        unheard(&error);
-                        self.plugged = None;
-                    }
-                    sleep(TOGETHER.max(rest)).await;
-                }
+                () = self.plugged.next() => sleep(TOGETHER.max(rest)).await,
             }
             self.look().await;
         }
@@ -143,14 +129,6 @@ impl Attending {
             }
         }
     }
-}
-
-fn listen() -> Option<Plugged> {
-    Plugged::open(&[LINKS]).inspect_err(unheard).ok()
-}
-
-fn unheard(error: &io::Error) {
-    warn!(%error, "links that come and go are noticed late: the kernel does not tell of them");
 }
 
 /// Why policies cannot be enforced here.

@@ -9,7 +9,7 @@ use policy_compiler::ruleset::{
 };
 
 use super::Finding;
-use crate::dataplane::{DataplaneError, NetlinkDataplane};
+use crate::dataplane::{NetlinkDataplane, NetlinkError};
 
 const CHECK: &str = "kernel";
 
@@ -250,14 +250,14 @@ pub(super) async fn examine(dataplane: &NetlinkDataplane) -> Vec<Finding> {
     judge(&refusals)
 }
 
-fn judge(refusals: &[(Feature, DataplaneError)]) -> Vec<Finding> {
+fn judge(refusals: &[(Feature, NetlinkError)]) -> Vec<Finding> {
     if refusals.is_empty() {
         return vec![Finding::ok(
             CHECK,
             "this kernel takes all that the rules need",
         )];
     }
-    let told = |(feature, error): &(Feature, DataplaneError)| {
+    let told = |(feature, error): &(Feature, NetlinkError)| {
         let Feature { what, options, .. } = feature;
         let advice = if error.is_refusal() {
             format!("use a kernel with {options}, or load their modules on the node")
@@ -293,13 +293,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let refusal = || {
-            DataplaneError::from(NetlinkError::Refused {
-                command: "add rule".to_owned(),
-                reason: "No such file or directory".to_owned(),
-                errno: 2,
-                others: 0,
-            })
+        let refusal = || NetlinkError::Refused {
+            command: "add rule".to_owned(),
+            reason: "No such file or directory".to_owned(),
+            errno: 2,
+            others: 0,
         };
         let find = |words: &str| {
             let found = features().into_iter().find(|f| f.what.contains(words));
@@ -321,7 +319,7 @@ mod tests {
             assert_eq!(finding.level, level, "{finding}");
             assert!(finding.to_string().contains(option), "{finding}");
         }
-        let busy = DataplaneError::from(NetlinkError::NoAnswer { is_unchanged: true });
+        let busy = NetlinkError::NoAnswer { is_unchanged: true };
         let findings = judge(&[(find("fib"), busy)]);
         assert!(!findings[0].to_string().contains("CONFIG_"), "{findings:?}");
         assert_eq!(judge(&[])[0].level, Level::Ok);

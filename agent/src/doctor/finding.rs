@@ -123,7 +123,7 @@ pub fn count(findings: &[Finding], level: Level) -> usize {
 pub fn text(findings: &[Finding]) -> String {
     let line = |finding: &Finding| {
         let (level, check) = (finding.level.name(), finding.check);
-        format!("{level:<8} {check:<10}  {finding}\n")
+        format!("{level:<8} {check:<12}  {finding}\n")
     };
     findings.iter().map(line).collect()
 }
@@ -147,12 +147,12 @@ mod tests {
     #[test]
     fn each_is_one_line_whatever_names_hold() {
         let findings = [
-            Finding::ok("forwarding", "on"),
+            Finding::ok("source-guard", "on"),
             Finding::error("pods", "bridge \u{1b}[2J\nx", "do").about("x\n"),
         ];
         assert_eq!(
             text(&findings),
-            "ok       forwarding  on\nerror    pods        bridge \u{fffd}[2J\u{fffd}x; do\n"
+            "ok       source-guard  on\nerror    pods          bridge \u{fffd}[2J\u{fffd}x; do\n"
         );
         let json: serde_json::Value = serde_json::from_str(&json(&findings)).expect("JSON");
         assert_eq!(json["errors"], 1);

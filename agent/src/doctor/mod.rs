@@ -20,7 +20,7 @@ mod features;
 mod finding;
 mod forwarding;
 pub(crate) mod links;
-pub(crate) mod plugged;
+mod plugged;
 mod pod_start;
 pub(crate) mod reach;
 mod rights;
@@ -39,6 +39,7 @@ pub use attending::Attending;
 pub use cluster::{ClusterQuestions, examine_cluster};
 pub use features::{Feature, Need, features};
 pub use finding::{Finding, Level, count, json, text};
+pub use plugged::Plugged;
 pub use pod_start::PodStartQuestions;
 
 use crate::dataplane::{Dataplane, NetlinkDataplane};
@@ -55,7 +56,7 @@ pub async fn examine(enables_bridges: bool) -> Vec<Finding> {
             Ok(has_table) => (Some(dataplane), Ok(()), Some(has_table)),
             Err(error) => (None, Err(error), None),
         },
-        Err(error) => (None, Err(error.into()), None),
+        Err(error) => (None, Err(error), None),
     };
     let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     findings.extend(rights::judge(&status, answer.as_ref().copied()));
@@ -64,7 +65,11 @@ pub async fn examine(enables_bridges: bool) -> Vec<Finding> {
     }
     let may_look = dataplane.is_some();
     findings.extend(look(enables_bridges, may_look).await);
-    findings.push(agents::judge(NodeLock::holder().as_ref(), has_table));
+    let tables = has_table.map(|rules| agents::Tables {
+        rules,
+        ports: source_guard::has_table(),
+    });
+    findings.push(agents::judge(NodeLock::holder().as_ref(), tables));
     findings
 }
 

@@ -18,12 +18,17 @@ pub(super) const CHECK: &str = "reach";
 const NEW_ROUTE: u16 = 24;
 /// `RTM_GETROUTE`
 const GET_ROUTE: u16 = 26;
-/// Bytes of `struct rtmsg`, and those of them that follow what any message begins with.
+/// Bytes of `struct rtmsg`, where in it is who made the route, and those of it that follow what any message begins with.
 const ROUTE_HEADER: usize = 12;
+const PROTOCOL: usize = 5;
 const REST_OF_HEADER: [u8; 8] = [0; 8];
 // `RTA_…`
 const DESTINATION: u16 = 1;
 const LINK: u16 = 4;
+
+// `RTPROT_…`: the kernel made the route for an address, or was told of it by a router.
+const OF_ADDRESS: u8 = 2;
+const OF_ROUTER: u8 = 9;
 
 // Of an element, and of its key.
 const KEY: u16 = 1;
@@ -46,6 +51,9 @@ const SHOWN: usize = 3;
 pub(crate) struct Way {
     pub(crate) to: IpAddr,
     pub(crate) link: u32,
+    /// Somebody of the node's own has laid it. Else it may be the word of anybody on the link that there is a router, or a
+    /// network.
+    pub(crate) is_laid: bool,
 }
 
 /// The ways to all isolated pods, and those to what is far away.
@@ -61,7 +69,7 @@ pub(crate) fn far() -> io::Result<Vec<Way>> {
 fn ways(addresses: impl IntoIterator<Item = IpAddr>) -> io::Result<Vec<Way>> {
     let mut channel = Channel::open_route(DUMP)?;
     let found = addresses.into_iter();
-    let found = found.map(|to| Ok(way(&mut channel, to)?.map(|link| Way { to, link })));
+    let found = found.map(|to| way(&mut channel, to));
     found.filter_map(io::Result::transpose).collect()
 }
 
@@ -98,7 +106,7 @@ fn address(element: &[u8]) -> Option<IpAddr> {
 }
 
 /// The link by which the kernel would send to an address, if it has a way.
-fn way(channel: &mut Channel, to: IpAddr) -> io::Result<Option<u32>> {
+fn way(channel: &mut Channel, to: IpAddr) -> io::Result<Option<Way>> {
     let (family, octets) = match to {
         IpAddr::V4(to) => (nix::libc::AF_INET, to.octets().to_vec()),
         IpAddr::V6(to) => (nix::libc::AF_INET6, to.octets().to_vec()),
@@ -108,7 +116,7 @@ fn way(channel: &mut Channel, to: IpAddr) -> io::Result<Option<u32>> {
         family: u8::try_from(family).unwrap_or_default(),
         ..Header::default()
     };
-    let mut link = None;
+    let mut way = None;
     let request = |w: &mut Writer| {
         w.raw(&REST_OF_HEADER);
         w.put(DESTINATION, &octets);
@@ -117,10 +125,16 @@ fn way(channel: &mut Channel, to: IpAddr) -> io::Result<Option<u32>> {
         if message.kind == NEW_ROUTE {
             let mut attributes = message.attributes_behind(ROUTE_HEADER);
             let found = attributes.find(|attribute| attribute.kind == LINK);
-            link = found.and_then(|attribute| attribute.value.first_chunk().copied());
+            let link = found.and_then(|attribute| attribute.value.first_chunk().copied());
+            let by = message.byte_at(PROTOCOL);
+            way = link.map(|link| Way {
+                to,
+                link: u32::from_ne_bytes(link),
+                is_laid: !matches!(by, Some(OF_ADDRESS | OF_ROUTER)),
+            });
         }
     })?;
-    Ok(link.map(u32::from_ne_bytes))
+    Ok(way)
 }
 
 /// What the ways amount to.
@@ -181,8 +195,12 @@ mod tests {
         let pod = |link| Way {
             to: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
             link,
+            is_laid: true,
         };
-        let far = |link| Way { to: FAR[0], link };
+        let far = |link| Way {
+            to: FAR[0],
+            ..pod(link)
+        };
         for (way, out, is_told) in [
             (pod(2), far(2), true),
             (pod(5), far(2), true),

@@ -1,7 +1,7 @@
 //! Whether this process may change nftables, and whether there is one.
 
 use super::Finding;
-use crate::dataplane::{DataplaneError, NetlinkError};
+use crate::dataplane::NetlinkError;
 
 const CHECK: &str = "rights";
 /// `CAP_NET_ADMIN`
@@ -17,7 +17,7 @@ fn has_net_admin(status: &str) -> Option<bool> {
 }
 
 /// What the process's status and nftables' answer amount to. Errors mean that nothing further can be asked of nftables.
-pub(super) fn judge(status: &str, answer: Result<(), &DataplaneError>) -> Vec<Finding> {
+pub(super) fn judge(status: &str, answer: Result<(), &NetlinkError>) -> Vec<Finding> {
     let advice = "run as root, or give the container the capability NET_ADMIN (securityContext.capabilities.add), in the \
         node's own network (hostNetwork: true)";
     match (has_net_admin(status), answer) {
@@ -30,7 +30,7 @@ pub(super) fn judge(status: &str, answer: Result<(), &DataplaneError>) -> Vec<Fi
             CHECK,
             "NET_ADMIN is there, and nf_tables answers",
         )],
-        (_, Err(DataplaneError::Netlink(NetlinkError::NotPermitted))) => vec![Finding::error(
+        (_, Err(NetlinkError::NotPermitted)) => vec![Finding::error(
             CHECK,
             "NET_ADMIN is not that of this network namespace: nftables may not be changed",
             advice,
@@ -70,12 +70,11 @@ mod tests {
     fn rights_and_the_kernel_are_told_apart() {
         let with = "CapEff:\t0000000000001000\n";
         let without = "CapEff:\t0000000000000000\n";
-        let refused: DataplaneError = NetlinkError::NotPermitted.into();
-        let no_kernel: DataplaneError = NetlinkError::Socket {
+        let refused = NetlinkError::NotPermitted;
+        let no_kernel = NetlinkError::Socket {
             doing: "opening",
             source: std::io::ErrorKind::Unsupported.into(),
-        }
-        .into();
+        };
         for (status, answer, level, words) in [
             (with, Ok(()), Level::Ok, "answers"),
             // The number of the field may change; what the kernel lets be done counts.

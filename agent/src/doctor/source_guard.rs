@@ -1,6 +1,5 @@
 //! Whether pods may send with addresses that are not theirs: what of their attachment is guarded.
 
-use std::collections::BTreeSet;
 use std::io;
 
 use policy_compiler::ruleset::{DropLog, TABLE};
@@ -9,7 +8,7 @@ use super::Finding;
 use super::attachment::{Attachment, is_other_engines};
 use super::links::Link;
 use crate::dataplane::netlink::numbers::{GET_CHAINS, IN_TABLE, NEW_CHAIN};
-use crate::dataplane::netlink::ports::{Content, PortTable};
+use crate::dataplane::netlink::ports::{Content, PortTable, forged};
 use crate::netlink::{Channel, DUMP, Header, NFTABLES, Writer, kind};
 
 const CHECK: &str = "source-guard";
@@ -28,6 +27,12 @@ pub(super) fn read() -> Option<Content> {
     Some(found.map(|found| found.content).unwrap_or_default())
 }
 
+/// Whether there is a table of bridges' ports.
+pub(super) fn has_table() -> bool {
+    let counted = Channel::open(DUMP).and_then(|mut channel| forged(&mut channel));
+    counted.is_ok_and(|counted| counted.is_some())
+}
+
 /// Whether table `inet netpol` checks sources.
 fn is_on() -> io::Result<bool> {
     let mut is_there = false;
@@ -44,7 +49,6 @@ fn is_on() -> io::Result<bool> {
 /// What the links and the table amount to.
 pub(super) fn judge(attachment: &Attachment<'_>, links: &[Link], held: &Content) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let bound: BTreeSet<u32> = held.bound.iter().map(|(port, _)| *port).collect();
     for (bridge, count) in &attachment.bridges {
         let name = &bridge.name;
         if bridge.kind != "bridge" {
@@ -54,7 +58,7 @@ pub(super) fn judge(attachment: &Attachment<'_>, links: &[Link], held: &Content)
             continue;
         }
         let is_bound =
-            |link: &&Link| link.master == Some(bridge.index) && bound.contains(&link.index);
+            |link: &&Link| link.master == Some(bridge.index) && held.pods.contains(&link.index);
         let guarded = links.iter().filter(is_bound).count();
         let found = format!(
             "{guarded} of {count} ports of bridge {name} are bound to the addresses of their pods"
@@ -107,9 +111,8 @@ mod tests {
             link(6, "veth", "veth6", Some(5)),
         ];
         let told = |bound: &[u32]| {
-            let address = "10.0.0.1".parse().expect("an address");
             let held = Content {
-                bound: bound.iter().map(|port| (*port, address)).collect(),
+                pods: bound.iter().copied().collect(),
                 ..Content::default()
             };
             let findings = judge(&Attachment::of(&links), &links, &held);

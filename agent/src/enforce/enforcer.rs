@@ -17,7 +17,7 @@ use super::Enforcement;
 use super::repairs::Repairs;
 use super::schedule::Schedule;
 use super::work::Glance;
-use crate::dataplane::{DataplaneError, Disturbance, Foreign, Part};
+use crate::dataplane::{Disturbance, Foreign, NetlinkError, Part};
 use crate::flow_log::{FlowLog, Occurrence};
 use crate::pod_start::{PodStart, Programmed, Revision};
 use crate::port_guard::PortGuard;
@@ -223,14 +223,27 @@ impl Enforcer {
 
     /// Takes what others have done to the kernel's rules, while a commit was under way or `idle`.
     pub(super) fn disturbed(&mut self, disturbance: Disturbance, idle: bool) {
-        // What is not known to be there is written whole in any case.
+        let now = Instant::now();
+        let gone = match &disturbance {
+            Disturbance::Foreign(foreign) if foreign.is_gone => Some(foreign),
+            _ => None,
+        };
+        // What is not known to be there is written whole in any case…
         if idle && !self.has_written() {
+            // …but without a table the node is open, and what kept it from being written may have gone with it.
+            if let Some(foreign) = gone {
+                self.repairs.note(foreign, now);
+                if self.in_kernel.is_some() {
+                    self.telemetry.table_lost();
+                    self.schedule.changed(now);
+                }
+            }
             return;
         }
-        if matches!(&disturbance, Disturbance::Foreign(foreign) if foreign.is_gone) {
+        if gone.is_some() {
             self.telemetry.table_lost();
         }
-        self.repairs.disturbed(disturbance, Instant::now());
+        self.repairs.disturbed(disturbance, now);
     }
 
     /// Whether the table must be asked for at once.
@@ -242,14 +255,14 @@ impl Enforcer {
         self.repairs.look();
     }
 
-    pub(super) fn inspected(&mut self, found: Result<Glance, DataplaneError>) {
+    pub(super) fn inspected(&mut self, found: Result<Glance, NetlinkError>) {
         match found {
             Ok(Glance::AsLeft) => self.repairs.seen(false, Instant::now()),
-            Ok(Glance::Comparable) => {
+            Ok(Glance::Table) => {
                 self.repairs.seen(true, Instant::now());
-                self.must_compare = self.due().is_none();
+                // A repair compares, too.
+                self.must_compare = self.repairs.due().is_none();
             }
-            Ok(Glance::Table) => self.repairs.seen(true, Instant::now()),
             Ok(Glance::Nothing) => {
                 self.repairs.seen(false, Instant::now());
                 let foreign = Foreign::of(Part::Table, true);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::counts::moved;
-use crate::dataplane::{Dataplane, DataplaneError, Found, Part};
+use crate::dataplane::{Dataplane, Found, NetlinkError, Part};
 use crate::telemetry::Telemetry;
 
 /// How often a table is read that another program changes each time before it is mended. Then it is replaced.
@@ -33,7 +33,7 @@ pub(super) async fn commit<D: Dataplane>(
     dataplane: &mut D,
     transaction: &Transaction,
     telemetry: &Telemetry,
-) -> Result<(), DataplaneError> {
+) -> Result<(), NetlinkError> {
     let start = Instant::now();
     let result = dataplane.commit(transaction).await;
     tell(dataplane, transaction, &result, start, telemetry);
@@ -45,7 +45,7 @@ async fn mend<D: Dataplane>(
     dataplane: &mut D,
     repair: &Transaction,
     telemetry: &Telemetry,
-) -> Result<(), DataplaneError> {
+) -> Result<(), NetlinkError> {
     let start = Instant::now();
     let result = dataplane.repair(repair).await;
     tell(dataplane, repair, &result, start, telemetry);
@@ -55,7 +55,7 @@ async fn mend<D: Dataplane>(
 fn tell<D: Dataplane>(
     dataplane: &D,
     transaction: &Transaction,
-    result: &Result<(), DataplaneError>,
+    result: &Result<(), NetlinkError>,
     start: Instant,
     telemetry: &Telemetry,
 ) {
@@ -75,10 +75,13 @@ pub(super) async fn put_right<D: Dataplane>(
     dataplane: &mut D,
     wanted: &Arc<Ruleset>,
     telemetry: &Telemetry,
-) -> Result<Written, DataplaneError> {
+) -> Result<Written, NetlinkError> {
     match dataplane.read(Arc::clone(wanted)).await {
         Ok(found) => settle(dataplane, wanted, found, telemetry).await,
-        Err(_) => replace(dataplane, wanted, telemetry).await,
+        Err(error) => {
+            debug!(%error, "the table cannot be read; replacing it");
+            replace(dataplane, wanted, telemetry).await
+        }
     }
 }
 
@@ -88,7 +91,7 @@ pub(super) async fn settle<D: Dataplane>(
     wanted: &Arc<Ruleset>,
     mut found: Found,
     telemetry: &Telemetry,
-) -> Result<Written, DataplaneError> {
+) -> Result<Written, NetlinkError> {
     let mut readings = 1;
     let begun = Instant::now();
     loop {
@@ -139,7 +142,7 @@ async fn replace<D: Dataplane>(
     dataplane: &mut D,
     wanted: &Ruleset,
     telemetry: &Telemetry,
-) -> Result<Written, DataplaneError> {
+) -> Result<Written, NetlinkError> {
     commit(dataplane, &Transaction::replace(wanted), telemetry).await?;
     Ok(Written {
         is_new: true,

@@ -105,7 +105,7 @@ pub async fn enforce<D: Dataplane + 'static, S>(
         tokio::select! {
             biased;
             stopped = &mut stop => {
-                // Whatever is under way, `nft` included, is given up: a transaction is whole or nothing.
+                // Whatever is under way is given up: a transaction is whole or nothing.
                 drop(state);
                 enforcer.close().await;
                 return Ok(stopped);

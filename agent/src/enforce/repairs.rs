@@ -25,7 +25,8 @@ const AGENTS: Duration = Duration::from_secs(5);
 /// Where all of nftables changes without end, the table is compared only so often for want of knowledge.
 const UNKNOWN: Duration = Duration::from_secs(10);
 
-/// And for so many times as long as a write takes it is not: a large table may itself be more than can be read in time.
+/// And for so many times as long as a write takes it is not, or for a minute: a large table may itself be more than can be
+/// read in time.
 const LONG_REST: u32 = 99;
 
 /// Disturbances that wait, and those of late.
@@ -51,19 +52,22 @@ impl Repairs {
     /// Takes what has happened, and tells people.
     pub(super) fn disturbed(&mut self, disturbance: Disturbance, now: Instant) {
         match &disturbance {
-            Disturbance::Foreign(foreign) => {
-                self.recent.push_back(now);
-                if self.recent.len() > OFTEN + 1 {
-                    self.recent.pop_front();
-                }
-                self.tell(foreign, now);
-            }
+            Disturbance::Foreign(foreign) => self.note(foreign, now),
             Disturbance::Overrun => {
                 self.must_look = true;
                 return;
             }
         }
         self.add(disturbance, now);
+    }
+
+    /// Counts what others have done, and tells people.
+    pub(super) fn note(&mut self, foreign: &Foreign, now: Instant) {
+        self.recent.push_back(now);
+        if self.recent.len() > OFTEN + 1 {
+            self.recent.pop_front();
+        }
+        self.tell(foreign, now);
     }
 
     fn add(&mut self, disturbance: Disturbance, now: Instant) {
@@ -98,7 +102,7 @@ impl Repairs {
                 let took = self.written.map_or(Duration::ZERO, |(_, took)| took);
                 let earliest = self
                     .unknown
-                    .map(|last| last + UNKNOWN.max(took * LONG_REST));
+                    .map(|last| last + (took * LONG_REST).clamp(UNKNOWN, A_WHILE));
                 return Some(earliest.map_or(*since, |earliest| earliest.max(*since)));
             }
             Disturbance::Foreign(foreign) if !foreign.is_gone && foreign.is_agents() => AGENTS,
@@ -110,8 +114,13 @@ impl Repairs {
         Some(earliest.map_or(*since, |earliest| earliest.max(*since)))
     }
 
-    /// A write begins, and it is of the whole table if this says so.
-    pub(super) fn start(&mut self, now: Instant) -> bool {
+    /// A write begins, of the whole table or not. Says whether it must be of all of it.
+    pub(super) fn start(&mut self, now: Instant, is_whole: bool) -> bool {
+        // Changes may come more often than a large table can be compared for want of knowledge.
+        let is_unknown = matches!(self.pending, Some((Disturbance::Overrun, _)));
+        if is_unknown && !is_whole && self.due().is_some_and(|due| due > now) {
+            return false;
+        }
         let Some((pending, _)) = self.pending.take() else {
             return false;
         };
@@ -136,7 +145,8 @@ impl Repairs {
         self.under_way.take()
     }
 
-    fn is_quarrel(&self, now: Instant) -> bool {
+    /// Whether another program does not leave off. Then nothing is told of each repair.
+    pub(super) fn is_quarrel(&self, now: Instant) -> bool {
         let first = self.recent.front();
         self.recent.len() > OFTEN && first.is_some_and(|first| now - *first < A_WHILE)
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::enforcer::Enforcer;
 use super::mend::{Written, commit, put_right, settle};
-use crate::dataplane::{Dataplane, DataplaneError};
+use crate::dataplane::{Dataplane, NetlinkError};
 use crate::telemetry::Telemetry;
 
 /// What is to be written.
@@ -25,7 +25,7 @@ pub(super) enum Write {
 
 /// What became of a write, and how long it took.
 pub(super) struct Outcome {
-    pub(super) result: Result<Written, DataplaneError>,
+    pub(super) result: Result<Written, NetlinkError>,
     pub(super) took: Duration,
     /// The whole table was looked at, or written.
     pub(super) is_whole: bool,
@@ -38,8 +38,6 @@ pub(super) enum Glance {
     Nothing,
     /// It is there, and somebody may have changed it.
     Table,
-    /// The same, and it can be compared.
-    Comparable,
     /// It is there, and nobody has changed it.
     AsLeft,
 }
@@ -48,18 +46,14 @@ pub(super) enum Glance {
 pub(super) enum Work {
     Commit(Outcome),
     /// What the kernel says when it is asked.
-    Inspection(Result<Glance, DataplaneError>),
+    Inspection(Result<Glance, NetlinkError>),
 }
 
-async fn look(dataplane: &mut impl Dataplane) -> Result<Glance, DataplaneError> {
+async fn look(dataplane: &mut impl Dataplane) -> Result<Glance, NetlinkError> {
     Ok(if dataplane.is_as_left().await? {
         Glance::AsLeft
     } else if dataplane.has_table().await? {
-        if dataplane.compares() {
-            Glance::Comparable
-        } else {
-            Glance::Table
-        }
+        Glance::Table
     } else {
         Glance::Nothing
     })

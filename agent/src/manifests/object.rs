@@ -3,7 +3,7 @@
 use std::io;
 use std::thread;
 
-use policy_compiler::decode::{self, Decoded, FieldError};
+use policy_compiler::decode::{self, Decoded, FieldError, misspelt};
 use policy_compiler::model::{Name, Namespace, ObjectKey, Pod, Policy};
 use serde_json::Value as Json;
 
@@ -171,13 +171,13 @@ impl File {
         let place = document.excerpt(node.span());
         let object = match Kind::of(api_version, kind) {
             Ok(Kind::Namespace) => self
-                .keep(document, node, decode::namespace(&node.to_json()))
+                .keep(document, node, decode::Kind::Namespace, decode::namespace)
                 .map(Object::Namespace),
             Ok(Kind::Pod) => self
-                .keep(document, node, decode::pod(&node.to_json()))
+                .keep(document, node, decode::Kind::Pod, decode::pod)
                 .map(Object::Pod),
             Ok(Kind::NetworkPolicy) => self
-                .keep(document, node, decode::policy(&node.to_json()))
+                .keep(document, node, decode::Kind::NetworkPolicy, decode::policy)
                 .map(Object::Policy),
             Ok(Kind::Other) => Some(Object::Other(node.to_json())),
             Ok(Kind::List(item)) => return self.add_items(document, node, item),
@@ -216,15 +216,24 @@ impl File {
     }
 
     /// The decoded object; its errors go to the file's, each with its place.
-    fn keep<T>(&mut self, document: &Document<'_>, node: &Node, decoded: Decoded<T>) -> Option<T> {
+    fn keep<T>(
+        &mut self,
+        document: &Document<'_>,
+        node: &Node,
+        kind: decode::Kind,
+        read: impl FnOnce(&Json) -> Decoded<T>,
+    ) -> Option<T> {
         let subject = subject(node.get("kind").and_then(Node::as_str), node);
+        let json = node.to_json();
+        let Decoded { object, errors } = read(&json);
+        let told = |error: FieldError| {
+            ManifestError::new(format!("{subject}: {error}"))
+                .at(document.excerpt(node.locate(&error.path)))
+        };
         self.errors
-            .extend(decoded.errors.iter().map(|error: &FieldError| {
-                ManifestError::new(format!("{subject}: {error}"))
-                    .at(document.excerpt(node.locate(&error.path)))
-            }));
-        self.complete &= decoded.object.is_some();
-        decoded.object
+            .extend(errors.into_iter().chain(misspelt(kind, &json)).map(told));
+        self.complete &= object.is_some();
+        object
     }
 }
 

@@ -10,9 +10,10 @@ const NEW_ADDRESS: u16 = 20;
 /// `RTM_GETADDR`
 const GET_ADDRESSES: u16 = 22;
 
-/// Bytes of `struct ifaddrmsg`, and where in it the prefix' length, the scope and the link's number are.
+/// Bytes of `struct ifaddrmsg`, and where in it the prefix' length, flags, the scope and the link's number are.
 const HEADER: usize = 8;
 const LENGTH: usize = 1;
+const FLAGS: usize = 2;
 const SCOPE: usize = 3;
 const INDEX: usize = 4;
 
@@ -20,6 +21,9 @@ const INDEX: usize = 4;
 const ADDRESS: u16 = 1;
 const LOCAL: u16 = 2;
 const TARGET: u16 = 10;
+
+/// `IFA_F_PERMANENT`
+const PERMANENT: u8 = 0x80;
 
 /// Addresses come and go while they are told.
 const ATTEMPTS: u32 = 3;
@@ -30,7 +34,8 @@ pub(crate) struct LinkAddress {
     /// The number of the link.
     pub(crate) link: u32,
     pub(crate) address: IpAddr,
-    /// Others may have addresses beside it in its network, which is not one of the link alone.
+    /// Others may have addresses beside it in its network, which is not one of the link alone. What IPv6 has for a time only
+    /// may be the word of anybody on the link that such a network is there, and is none.
     pub(crate) is_shared: bool,
     /// The number of the network namespace it is in, unless that is this one.
     pub(crate) space: Option<u32>,
@@ -72,14 +77,15 @@ impl Channel {
 
 fn read(message: &Message<'_>) -> Option<LinkAddress> {
     let link = message.number_at(INDEX)?;
-    let (length, scope) = (message.byte_at(LENGTH)?, message.byte_at(SCOPE)?);
+    let [length, flags, scope] = [LENGTH, FLAGS, SCOPE].map(|place| message.byte_at(place));
+    let (length, flags, scope) = (length?, flags?, scope?);
     let (address, space) = named(message.attributes_behind(HEADER));
     let address = address?;
     let bits = if address.is_ipv4() { 32 } else { 128 };
     Some(LinkAddress {
         link,
         address,
-        is_shared: scope == 0 && length < bits,
+        is_shared: scope == 0 && length < bits && (address.is_ipv4() || flags & PERMANENT != 0),
         space,
     })
 }

@@ -7,6 +7,7 @@ use netlink_sys::constants::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use tokio::io::unix::AsyncFd;
 
 use super::message::{Message, Messages};
 
@@ -64,6 +65,15 @@ impl Channel {
     /// The number that the kernel knows the socket by, in this network namespace.
     pub(crate) fn port(&self) -> u32 {
         self.port
+    }
+
+    /// A socket that the runtime wakes its task for.
+    #[expect(
+        deprecated,
+        reason = "what replaces it is unsafe; a `Channel` owns its descriptor and shows no other, which is all that it asks for"
+    )]
+    pub(crate) fn registered(self) -> io::Result<AsyncFd<Self>> {
+        AsyncFd::new(self)
     }
 
     /// Joins a group that the kernel tells things to.

@@ -140,6 +140,8 @@ impl PodStart {
     }
 
     fn gate(&mut self, event: GateEvent) -> Vec<Event> {
+        // With what is told now the runtime may have given up waiting, or the waiting may end otherwise.
+        self.expire();
         let Some(overlay) = &mut self.overlay else {
             return Vec::new();
         };
@@ -161,8 +163,7 @@ impl PodStart {
                 let events = overlay.started(&sandbox);
                 let now = Instant::now();
                 for late in self.waiting.add(sandbox, answer, now) {
-                    self.telemetry.pod_started(false);
-                    tell_late(&late);
+                    was_late(&late, &self.telemetry);
                 }
                 events
             }
@@ -208,26 +209,29 @@ impl PodStart {
     /// A pod's rules are in the kernel, and whoever had to know that does.
     pub(crate) fn go(&mut self, programmed: Programmed) {
         let took = programmed.since.elapsed();
+        let sandbox = programmed.sandbox.clone();
         let Sandbox {
             namespace, name, ..
-        } = &programmed.sandbox;
+        } = &sandbox;
         debug!(%namespace, %name, ?took, "the pod's rules are in the kernel; it may start");
         self.telemetry.pod_programmed(took);
-        if programmed.answer() {
-            self.telemetry.pod_started(true);
+        match programmed.answer() {
+            Some(true) => self.telemetry.pod_started(true),
+            Some(false) => was_late(&sandbox, &self.telemetry),
+            None => {}
         }
     }
 
     /// Notes whom the runtime did not wait for any longer.
     pub(crate) fn expire(&mut self) {
         for late in self.waiting.expire() {
-            self.telemetry.pod_started(false);
-            tell_late(&late);
+            was_late(&late, &self.telemetry);
         }
     }
 }
 
-fn tell_late(sandbox: &Sandbox) {
+fn was_late(sandbox: &Sandbox, telemetry: &Telemetry) {
+    telemetry.pod_started(false);
     let Sandbox {
         namespace, name, ..
     } = sandbox;

@@ -11,11 +11,17 @@ use policy_compiler::compile::PodPlaces;
 use policy_compiler::model::Name;
 use tokio::time::{sleep, timeout};
 
+use crate::source::in_words;
+
 /// How long the API server may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// So often it is asked before nobody knows. What an earlier run has closed would be opened otherwise, because of one
+/// request that failed.
+const TRIES: u32 = 3;
 
 /// A node that is made anew by the same name may get other ranges.
 const ASKED_AGAIN: Duration = Duration::from_secs(300);
@@ -37,17 +43,35 @@ pub fn fixed(places: PodPlaces) -> impl Stream<Item = Ranges> + Send {
 
 /// What the Node object says, which is asked for until it says something.
 pub fn of_node(client: Client, node: Name) -> impl Stream<Item = Ranges> + Send {
-    let start = (client, node, Duration::ZERO, FIRST_RETRY);
-    let answers = stream::unfold(start, async |(client, node, pause, retry)| {
-        sleep(pause).await;
-        let ranges = ask(&client, &node).await;
+    news(asked(move || {
+        let (client, node) = (client.clone(), node.clone());
+        async move { ask(&client, &node).await }
+    }))
+}
+
+/// The answers, as often as it is asked; `Err` says why there is none.
+fn asked<F>(ask: impl FnMut() -> F + Send) -> impl Stream<Item = Ranges> + Send
+where
+    F: Future<Output = Result<Ranges, String>> + Send,
+{
+    let start = (ask, Duration::ZERO, FIRST_RETRY);
+    stream::unfold(start, async |(mut ask, mut pause, retry)| {
+        let mut tries = 0;
+        let ranges = loop {
+            sleep(pause).await;
+            tries += 1;
+            match ask().await {
+                Ok(ranges) => break ranges,
+                Err(why) if tries == TRIES => break Ranges::Unknown(why),
+                Err(_) => pause = FIRST_RETRY,
+            }
+        };
         let (pause, next) = match ranges {
             Ranges::Known(_) => (ASKED_AGAIN, FIRST_RETRY),
             Ranges::Unknown(_) => (retry, (retry * 2).min(LAST_RETRY)),
         };
-        Some((ranges, (client, node, pause, next)))
-    });
-    news(answers)
+        Some((ranges, (ask, pause, next)))
+    })
 }
 
 /// The answers that tell something else than the one before. What was known once stays known.
@@ -66,20 +90,25 @@ fn news(answers: impl Stream<Item = Ranges> + Send) -> impl Stream<Item = Ranges
     })
 }
 
-async fn ask(client: &Client, node: &Name) -> Ranges {
+/// `Err` if another answer may come at any time, as while the API server is busy or away.
+async fn ask(client: &Client, node: &Name) -> Result<Ranges, String> {
     let nodes: Api<Node> = Api::all(client.clone());
+    let not_shown = |why: &str| format!("the API server does not show node {node}: {why}");
     match timeout(PATIENCE, nodes.get(node.as_str())).await {
-        Ok(Ok(object)) => of_object(node, object),
-        Ok(Err(Error::Api(status))) if status.code == 403 => Ranges::Unknown(format!(
-            "the API server does not show node {node}: {}; the chart and deploy/rbac.yaml give the right",
-            status.message
+        Ok(Ok(object)) => Ok(of_object(node, object)),
+        Ok(Err(Error::Api(status))) if status.code == 403 => Ok(Ranges::Unknown(format!(
+            "{}; the chart and deploy/rbac.yaml give the right",
+            not_shown(&status.message)
+        ))),
+        Ok(Err(Error::Api(status))) if status.code == 404 => {
+            Ok(Ranges::Unknown(not_shown(&status.message)))
+        }
+        Ok(Err(Error::Api(status))) => Err(not_shown(&status.message)),
+        Ok(Err(error)) => Err(format!(
+            "node {node} cannot be asked for: {}",
+            in_words(&error)
         )),
-        Ok(Err(Error::Api(status))) => Ranges::Unknown(format!(
-            "the API server does not show node {node}: {}",
-            status.message
-        )),
-        Ok(Err(error)) => Ranges::Unknown(format!("node {node} cannot be asked for: {error}")),
-        Err(_) => Ranges::Unknown(format!(
+        Err(_) => Err(format!(
             "node {node} cannot be asked for: no answer within {} s",
             PATIENCE.as_secs()
         )),
@@ -89,8 +118,8 @@ async fn ask(client: &Client, node: &Name) -> Ranges {
 /// What the Node object says now, if anything.
 pub(crate) async fn places_of(client: &Client, node: &Name) -> Option<PodPlaces> {
     match ask(client, node).await {
-        Ranges::Known(places) => Some(places),
-        Ranges::Unknown(_) => None,
+        Ok(Ranges::Known(places)) => Some(places),
+        Ok(Ranges::Unknown(_)) | Err(_) => None,
     }
 }
 
@@ -128,6 +157,8 @@ pub(super) fn words(places: &PodPlaces) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use serde_json::json;
 
     use super::*;
@@ -162,16 +193,38 @@ mod tests {
         }
     }
 
+    fn known(network: &str) -> Ranges {
+        let networks = BTreeSet::from([network.parse().expect("a network")]);
+        Ranges::Known(PodPlaces {
+            networks,
+            ..PodPlaces::default()
+        })
+    }
+
+    fn unknown(why: &str) -> Ranges {
+        Ranges::Unknown(why.to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_request_that_fails_says_nothing() {
+        let away = || Err("away".to_owned());
+        let first = known("10.0.0.0/24");
+        for (answers, expected) in [
+            (vec![away(), away(), Ok(first.clone())], first.clone()),
+            (vec![away(), away(), away()], unknown("away")),
+            (vec![Ok(unknown("no spec"))], unknown("no spec")),
+        ] {
+            let mut answers = answers.into_iter();
+            let told = asked(move || {
+                let answer = answers.next().expect("not asked that often");
+                std::future::ready(answer)
+            });
+            assert_eq!(pin!(told).next().await, Some(expected));
+        }
+    }
+
     #[tokio::test]
     async fn only_news_are_told_and_nothing_is_lost() {
-        let known = |network: &str| {
-            let networks = BTreeSet::from([network.parse().expect("a network")]);
-            Ranges::Known(PodPlaces {
-                networks,
-                ..PodPlaces::default()
-            })
-        };
-        let unknown = |why: &str| Ranges::Unknown(why.to_owned());
         let (first, second) = (known("10.0.0.0/24"), known("10.0.1.0/24"));
         let answers = [
             unknown("a"),

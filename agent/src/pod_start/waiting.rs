@@ -35,10 +35,12 @@ pub(crate) struct Programmed {
 }
 
 impl Programmed {
-    /// Lets the pod start. Returns whether it has waited until now.
-    pub(super) fn answer(self) -> bool {
-        let answer = self.answer.filter(Answer::is_awaited);
-        answer.map(Answer::go).is_some()
+    /// Lets the pod start. Returns whether it has waited until now; nothing if it was told before that it has not.
+    pub(super) fn answer(self) -> Option<bool> {
+        let answer = self.answer?;
+        let has_waited = answer.is_awaited();
+        answer.go();
+        Some(has_waited)
     }
 }
 
@@ -149,7 +151,8 @@ mod tests {
         let programmed = waiting.committed(4);
         assert_eq!(ids(&programmed), ["a"], "4 was the first that had it");
         assert!(a.try_recv().is_err(), "not before it is told");
-        assert!(programmed.into_iter().all(Programmed::answer));
+        let has_waited = programmed.into_iter().map(Programmed::answer);
+        assert_eq!(has_waited.collect::<Vec<_>>(), [Some(true)]);
         assert!(a.try_recv().is_ok());
         // An object that goes and comes is part of a later one.
         waiting.applied(6, |_| false);
@@ -169,7 +172,19 @@ mod tests {
         waiting.applied(1, |_| true);
         let programmed = waiting.committed(1);
         assert_eq!(ids(&programmed), ["a"]);
-        assert!(!programmed.into_iter().any(Programmed::answer));
+        let has_waited = programmed.into_iter().map(Programmed::answer);
+        assert_eq!(has_waited.collect::<Vec<_>>(), [None], "it was told");
+    }
+
+    #[tokio::test]
+    async fn who_was_not_waited_for_is_told_with_its_rules_at_the_latest() {
+        let mut waiting = Waiting::default();
+        let (_, receiver) = add(&mut waiting, "a");
+        waiting.applied(1, |_| true);
+        drop(receiver);
+        let programmed = waiting.committed(1);
+        let has_waited = programmed.into_iter().map(Programmed::answer);
+        assert_eq!(has_waited.collect::<Vec<_>>(), [Some(false)]);
     }
 
     #[tokio::test]

@@ -53,8 +53,6 @@ pub(super) struct Guard {
     known: Known,
     /// What an earlier agent has bound was taken over.
     has_begun: bool,
-    /// The last commit to nftables that was there when the table was read.
-    generation: Option<u32>,
     told: BTreeSet<Conflict>,
     is_unreadable: bool,
 }
@@ -69,7 +67,6 @@ impl Guard {
             bindings: Bindings::new(),
             known: Known::Nothing,
             has_begun: false,
-            generation: None,
             told: BTreeSet::new(),
             is_unreadable: false,
         })
@@ -79,12 +76,14 @@ impl Guard {
         self.table.remove()
     }
 
-    /// Packets dropped since the table was made; `None` where there is no table.
+    /// Whether there is a table.
+    pub(super) fn has_table(&self) -> bool {
+        matches!(self.known, Known::Holds(_))
+    }
+
+    /// Packets dropped since the table was made.
     pub(super) fn dropped(&mut self) -> Option<Drops> {
-        match self.known {
-            Known::Holds(_) => self.table.dropped().ok(),
-            _ => None,
-        }
+        self.table.dropped().ok()
     }
 
     /// Whether all of these are bound that are pods' at all.
@@ -200,7 +199,7 @@ impl Guard {
             }
             Known::Absent | Known::Nothing => {
                 self.table.write(None, &content)?;
-                let (addresses, ports) = (content.bound.len(), count_ports(&content));
+                let (addresses, ports) = (content.bound.len(), content.pods.len());
                 info!(
                     addresses,
                     ports,
@@ -212,35 +211,27 @@ impl Guard {
         Ok(())
     }
 
-    /// Looks whether the table is as it was left, if anybody has written to nftables since.
-    pub(super) fn check(&mut self) -> Result<(), NetlinkError> {
-        let Known::Holds(wanted) = &self.known else {
-            return Ok(());
-        };
-        let generation = self.table.generation()?;
-        if generation.is_some() && generation == self.generation {
+    /// Looks whether the table is as it was left. If it is not, the next look makes it anew.
+    pub(super) fn compare(&mut self) -> Result<(), NetlinkError> {
+        if matches!(self.known, Known::Nothing) {
             return Ok(());
         }
         let found = self.table.read()?;
-        let is_same = found
-            .as_ref()
-            .is_some_and(|found| found.is_right && found.content == *wanted);
-        if !is_same {
+        let is_as_left = match (&self.known, &found) {
+            (Known::Holds(held), Some(found)) => found.is_right && found.content == *held,
+            (Known::Holds(_), None) => false,
+            (_, found) => found.is_none(),
+        };
+        if !is_as_left {
             let is_gone = found.is_none();
-            self.table.write(None, wanted)?;
             warn!(
                 is_gone,
-                "another program has changed table bridge netpol; it was written anew"
+                "another program has changed table bridge netpol; putting it right"
             );
+            self.known = Known::Nothing;
         }
-        self.generation = generation;
         Ok(())
     }
-}
-
-fn count_ports(content: &Content) -> usize {
-    let ports: BTreeSet<u32> = content.bound.iter().map(|(port, _)| *port).collect();
-    ports.len()
 }
 
 pub(super) fn content(bindings: &Bindings, side: &NodeSide) -> Content {
@@ -250,6 +241,7 @@ pub(super) fn content(bindings: &Bindings, side: &NodeSide) -> Content {
         bound: bound
             .map(|(address, binding)| (binding.port, *address))
             .collect(),
+        pods: bindings.values().map(|binding| binding.port).collect(),
         passages: side.passages.clone(),
     }
 }

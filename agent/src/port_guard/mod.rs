@@ -31,12 +31,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::dataplane::NetlinkError;
+use crate::dataplane::{NetlinkError, Watcher};
+use crate::doctor::Plugged;
 use crate::telemetry::Telemetry;
 use guard::Guard;
 pub use guard::Guarded;
 use pods::LocalPods;
-use task::Request;
+use task::{Heard, Request};
 pub use verify::verify;
 
 /// Whoever waits for a pod to be bound waits no longer than this, as when another program holds nftables.
@@ -66,11 +67,19 @@ impl PortGuard {
 
     /// Begins to guard the ports of the network namespace that this thread is in, as soon as it is told of pods. Must be
     /// called in a tokio runtime. What is dropped is logged as `log` says.
-    pub fn start(log: Option<DropLog>, telemetry: Telemetry) -> Result<Self, NetlinkError> {
+    pub fn start(
+        log: Option<DropLog>,
+        telemetry: Telemetry,
+        plugged: Plugged,
+    ) -> Result<Self, NetlinkError> {
         let guard = Guard::open(log)?;
+        let heard = Heard {
+            plugged,
+            watcher: Watcher::of_ports(&guard.table)?,
+        };
         let (tell, told) = watch::channel(None);
         let (requests, asked) = mpsc::unbounded_channel();
-        tokio::spawn(task::run(guard, told, asked, telemetry));
+        tokio::spawn(task::run(guard, told, asked, heard, telemetry));
         let started = Started {
             pods: LocalPods::default(),
             is_complete: false,

@@ -1,6 +1,5 @@
 //! The guard's own loop, beside that of enforcement.
 
-use std::future::pending;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,18 +10,22 @@ use tracing::{debug, warn};
 
 use super::guard::Guard;
 use super::pods::Published;
+use crate::dataplane::Watcher;
 use crate::dataplane::netlink::ports::Drops;
-use crate::doctor::plugged::{ADDRESSES, LINKS, Plugged};
+use crate::doctor::Plugged;
 use crate::telemetry::Telemetry;
 
 /// After a link was plugged in there are others.
 const TOGETHER: Duration = Duration::from_millis(200);
 
-/// How often somebody else's edits of the table are looked for, and its counters read.
-const CHECK: Duration = Duration::from_secs(1);
+/// Another program's edits of the table are undone at once, but not oftener than this.
+const QUARREL: Duration = Duration::from_secs(1);
 
-/// How often the ports are looked at, whatever is told of them: an address that is configured behind a port is told to
-/// nobody on the node.
+/// How often the table's counters are read, where there is one.
+const COUNT: Duration = Duration::from_secs(10);
+
+/// How often ports and table are looked at, whatever is told of them: an address that is configured behind a port is told
+/// to nobody on the node.
 const OFTEN: Duration = Duration::from_secs(60);
 const WHILE_UNBOUND: Duration = Duration::from_secs(5);
 
@@ -33,35 +36,36 @@ pub(super) struct Request {
     pub(super) done: oneshot::Sender<()>,
 }
 
+/// What the kernel tells.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// Of ports that come and go.
+    pub(super) plugged: Plugged,
+    /// Of what other programs do to the table.
+    pub(super) watcher: Watcher,
+}
+
 /// Goes on until nobody tells of pods any more.
 pub(super) async fn run(
     guard: Guard,
     mut pods: watch::Receiver<Option<Published>>,
     mut requests: mpsc::UnboundedReceiver<Request>,
+    mut heard: Heard,
     telemetry: Telemetry,
 ) {
-    let mut groups = vec![LINKS];
-    groups.extend(ADDRESSES);
-    let mut plugged = Plugged::open(&groups)
-        .inspect_err(|error| warn!(%error, "ports that come and go are noticed late"))
-        .ok();
-    let mut check = interval(CHECK);
-    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count = interval(COUNT);
+    count.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut working = Working {
         guard: Some(guard),
         telemetry,
         drops: Drops::default(),
         is_failing: false,
         due: None,
+        is_suspect: false,
+        compared: Instant::now(),
     };
     loop {
         let due = working.due;
-        let told = async {
-            match &mut plugged {
-                Some(plugged) => plugged.next().await,
-                None => pending().await,
-            }
-        };
         tokio::select! {
             biased;
             request = requests.recv() => {
@@ -84,15 +88,16 @@ pub(super) async fn run(
                 }
                 working.look(&mut pods).await;
             }
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => working.look(&mut pods).await,
-            told = told => {
-                if let Err(error) = told {
-                    warn!(%error, "ports that come and go are noticed late");
-                    plugged = None;
-                }
-                working.look_before(Instant::now() + TOGETHER);
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                working.is_suspect = true;
+                working.look(&mut pods).await;
             }
-            _ = check.tick() => working.check().await,
+            () = heard.plugged.next() => working.look_before(Instant::now() + TOGETHER),
+            _ = heard.watcher.next() => {
+                working.is_suspect = true;
+                working.look_before(working.compared + QUARREL);
+            }
+            _ = count.tick(), if working.has_table() => working.count().await,
         }
     }
 }
@@ -106,6 +111,9 @@ struct Working {
     is_failing: bool,
     /// When to look next, whatever happens.
     due: Option<Instant>,
+    /// The table may not be as it was left. When it was last held against that.
+    is_suspect: bool,
+    compared: Instant,
 }
 
 impl Working {
@@ -116,6 +124,10 @@ impl Working {
                 .iter()
                 .all(|request| guard.has_bound(&request.addresses))
         })
+    }
+
+    fn has_table(&self) -> bool {
+        self.guard.as_ref().is_some_and(Guard::has_table)
     }
 
     /// Not later than this, if it has looked at all.
@@ -129,7 +141,17 @@ impl Working {
             return;
         };
         let start = Instant::now();
-        let Some(looked) = self.work(move |guard| guard.look(&pods)).await else {
+        let compares = std::mem::take(&mut self.is_suspect);
+        if compares {
+            self.compared = start;
+        }
+        let looked = self.work(move |guard| {
+            if compares {
+                guard.compare()?;
+            }
+            guard.look(&pods)
+        });
+        let Some(looked) = looked.await else {
             return;
         };
         let mut pause = OFTEN;
@@ -138,6 +160,9 @@ impl Working {
                 self.is_failing = false;
                 debug!(took = ?start.elapsed(), ?guarded, "looked at the ports of bridges");
                 self.telemetry.guarded(guarded);
+                if !self.has_table() {
+                    self.drops = Drops::default();
+                }
                 if guarded.unbound > 0 && guarded.idle_ports > 0 {
                     pause = WHILE_UNBOUND;
                 }
@@ -152,20 +177,10 @@ impl Working {
         self.due = Some(Instant::now() + pause);
     }
 
-    async fn check(&mut self) {
-        let checked = self.work(|guard| {
-            let checked = guard.check();
-            (checked, guard.dropped())
-        });
-        let Some((checked, drops)) = checked.await else {
+    async fn count(&mut self) {
+        let Some(Some(now)) = self.work(Guard::dropped).await else {
             return;
         };
-        if let Err(error) = checked
-            && !std::mem::replace(&mut self.is_failing, true)
-        {
-            warn!(%error, "cannot tell whether table bridge netpol is as it should be");
-        }
-        let now = drops.unwrap_or_default();
         let was = std::mem::replace(&mut self.drops, now);
         // What stands lower than before has begun anew.
         let added = |now: u64, was: u64| now.checked_sub(was).unwrap_or(now);

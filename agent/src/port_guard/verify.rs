@@ -66,10 +66,9 @@ fn differences(found: &FoundTable, wanted: &Content) -> Vec<String> {
     lines.extend(missing.map(|bound| told("is missing", bound)));
     let extra = found.content.bound.difference(&wanted.bound);
     lines.extend(extra.map(|bound| told("is too much", bound)));
-    let is_else =
-        (&found.content.guarded, &found.content.passages) != (&wanted.guarded, &wanted.passages);
-    if lines.is_empty() && is_else {
-        lines.push("table bridge netpol: sets guarded4, guarded6 or passages differ".to_owned());
+    if lines.is_empty() && found.content != *wanted {
+        let differs = "table bridge netpol: sets guarded4, guarded6, pods or passages differ";
+        lines.push(differs.to_owned());
     }
     lines
 }

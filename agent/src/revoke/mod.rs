@@ -13,6 +13,8 @@
 
 pub mod causes;
 pub mod concerned;
+mod failures;
+mod pace;
 mod pass;
 mod record;
 mod running;

@@ -87,7 +87,8 @@ pub(super) struct Pass {
     pub(super) tally: Tally,
     which: Which,
     own: BTreeSet<IpAddr>,
-    found: VecDeque<Connection>,
+    /// What is to be judged, until it is.
+    found: Option<VecDeque<Connection>>,
     decisions: Vec<Decision>,
     cut: Record,
 }
@@ -100,21 +101,22 @@ impl Pass {
             tally: Tally::default(),
             which,
             own: BTreeSet::new(),
-            found: VecDeque::new(),
+            found: None,
             decisions: Vec::new(),
             cut: Record::default(),
         }
     }
 
     /// These addresses are the node's own.
-    pub(super) fn begun(&mut self, own: BTreeSet<IpAddr>) {
+    pub(super) fn set_own(&mut self, own: BTreeSet<IpAddr>) {
         self.own = own;
     }
 
-    /// Takes connections to be judged.
+    /// Takes connections to be judged. What was decided last, and nothing came of, does not stand.
     pub(super) fn found(&mut self, connections: Vec<Connection>) {
         self.tally.examined += connections.len() as u64;
-        self.found = connections.into();
+        self.decisions.clear();
+        self.found = Some(connections.into());
     }
 
     /// Judges until `end`. Returns what is to be done once all that were found are judged.
@@ -124,7 +126,8 @@ impl Pass {
         compiler: &Compiler,
         scope: &NodeScope,
     ) -> Option<Vec<(Order, Connection)>> {
-        while let Some(connection) = self.found.pop_front() {
+        let mut found = self.found.take()?;
+        while let Some(connection) = found.pop_front() {
             let (order, objection) = self.decide(&connection, compiler, scope);
             if let Some(order) = order {
                 self.decisions.push(Decision {
@@ -135,7 +138,8 @@ impl Pass {
             } else if objection.is_some() {
                 self.is_cut(&connection);
             }
-            if Instant::now() >= end && !self.found.is_empty() {
+            if Instant::now() >= end && !found.is_empty() {
+                self.found = Some(found);
                 return None;
             }
         }
@@ -190,7 +194,7 @@ impl Pass {
         let mut cut = Vec::new();
         for (decision, came) in decisions.into_iter().zip(came) {
             match (decision.order, came) {
-                (_, Came::Gone) => {}
+                (_, Came::Nothing) => {}
                 (Order::Restore, _) => self.tally.restored += 1,
                 (Order::Delete, _) if decision.objection.is_none() => self.tally.forgotten += 1,
                 (order, came) => {
@@ -210,7 +214,7 @@ impl Pass {
 
     /// Whether something waits to be judged.
     pub(super) fn is_judging(&self) -> bool {
-        !self.found.is_empty()
+        self.found.is_some()
     }
 
     /// All has been looked at.

@@ -8,10 +8,12 @@ use std::time::Duration;
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::{NodeScope, Pod};
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error};
 
 use super::causes::Causes;
 use super::concerned::Concerned;
+use super::failures::{FIRST_RETRY, Failures};
+use super::pace::Pace;
 use super::pass::{Change, Pass};
 use super::record::Record;
 use super::worker::{Tell, Told, Worker};
@@ -27,15 +29,6 @@ const SETTLE: Duration = Duration::from_millis(3);
 /// Where changes never end, looking at connections takes half of a thread's time at most, but for a look that takes
 /// longer than this.
 const LONGEST_REST: Duration = Duration::from_millis(150);
-
-/// Connections may be judged this long at a time; one may take longer, where policies have very many rules.
-const TURN: Duration = Duration::from_millis(5);
-
-/// Judging may take this part of the loop's time.
-const SHARE: u32 = 2;
-
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(30);
 
 /// Something to do.
 #[derive(Debug)]
@@ -64,11 +57,9 @@ pub(super) struct Running {
     /// No look is begun before this.
     rested: Instant,
     pass: Option<Pass>,
-    /// Nothing is judged before this.
-    resume: Instant,
+    pace: Pace,
     cut: Record,
-    /// The pause after the last look, if that failed.
-    failed: Option<Duration>,
+    failures: Failures,
     has_begun: bool,
     has_ended: bool,
 }
@@ -85,9 +76,9 @@ impl Running {
             pending: None,
             rested: Instant::now(),
             pass: None,
-            resume: Instant::now(),
+            pace: Pace::default(),
             cut: Record::default(),
-            failed: None,
+            failures: Failures::default(),
             has_begun: false,
             has_ended: false,
         }
@@ -128,9 +119,14 @@ impl Running {
         if change.concerned.is_empty() {
             return;
         }
+        let settled = Instant::now() + SETTLE;
         match &mut self.pending {
-            Some((pending, _)) => pending.merge(change),
-            None => self.pending = Some((change, Instant::now() + SETTLE)),
+            Some((pending, due)) => {
+                pending.merge(change);
+                // It does not wait for what failed.
+                *due = (*due).min(settled);
+            }
+            None => self.pending = Some((change, settled)),
         }
     }
 
@@ -140,7 +136,7 @@ impl Running {
         }
         match (&self.pass, &self.pending) {
             (Some(pass), _) if pass.is_judging() => {
-                reach(self.resume).await;
+                reach(self.pace.next(Instant::now())).await;
                 Occurrence::Turn
             }
             (Some(_), _) => Occurrence::Told(self.worker.told().await),
@@ -188,11 +184,8 @@ impl Running {
     fn take_told(&mut self, told: Told, compiler: &Compiler, flow_log: &mut FlowLog) {
         let Some(pass) = &mut self.pass else { return };
         match told {
-            Told::Begun(own) => pass.begun(own),
-            Told::Found(connections) => {
-                pass.found(connections);
-                self.turn(compiler);
-            }
+            Told::Own(own) => pass.set_own(own),
+            Told::Found(connections) => pass.found(connections),
             Told::Did(came) => {
                 for decision in pass.did(&came) {
                     flow_log.cut(
@@ -212,10 +205,11 @@ impl Running {
     fn turn(&mut self, compiler: &Compiler) {
         let Some(pass) = &mut self.pass else { return };
         let start = Instant::now();
-        if let Some(orders) = pass.judge(start + TURN, compiler, &self.scope) {
+        let end = self.pace.end(start);
+        if let Some(orders) = pass.judge(end, compiler, &self.scope) {
             self.worker.tell(Tell::Do(orders));
         }
-        self.resume = start + start.elapsed() * SHARE;
+        self.pace.took(start, Instant::now());
     }
 
     fn ended(&mut self, result: Result<(), ConntrackError>, flow_log: &mut FlowLog) {
@@ -226,9 +220,7 @@ impl Running {
         flow_log.all_cut();
         let tally = match result {
             Ok(()) => {
-                if self.failed.take().is_some() {
-                    info!("connections can be looked at again");
-                }
+                self.failures.end();
                 let tally = pass.end(&mut self.cut);
                 debug!(?tally, ?took, "connections were looked at");
                 tally
@@ -239,16 +231,16 @@ impl Running {
     }
 
     fn again(&mut self, pass: Pass, error: &ConntrackError, now: Instant) -> super::Tally {
-        let pause = self.failed.map_or(FIRST_RETRY, |pause| pause * 2);
-        let pause = pause.min(LAST_RETRY);
-        self.failed = Some(pause);
+        let pause = self.failures.again(error, now);
+        self.rested = self.rested.max(now + FIRST_RETRY);
         self.telemetry.revocation_failed();
-        warn!(%error, again_in = ?pause, "cannot look for connections that policies forbid; policies are enforced for new ones");
         let (mut change, tally) = pass.broken(&mut self.cut);
-        if let Some((later, _)) = self.pending.take() {
+        let mut due = now + pause;
+        if let Some((later, settled)) = self.pending.take() {
             change.merge(later);
+            due = due.min(settled);
         }
-        self.pending = Some((change, now + pause));
+        self.pending = Some((change, due));
         tally
     }
 }

@@ -1,5 +1,9 @@
 //! The thread that speaks to the kernel: it finds connections, has them judged, and does what is decided.
 
+mod look;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
@@ -8,10 +12,8 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
-use crate::conntrack::{Connection, Conntrack, ConntrackError, Done, Order, Which, own_addresses};
-
-/// So many connections are judged at a time. The list of the kernel waits meanwhile.
-const CHUNK: usize = 256;
+use crate::conntrack::{Connection, ConntrackError, Order, Which};
+use look::Kernel;
 
 /// What may wait for the event loop.
 const WAITING: usize = 2;
@@ -46,9 +48,9 @@ pub(super) enum Tell {
 /// What the thread tells.
 #[derive(Debug)]
 pub(super) enum Told {
-    /// It has begun to look; these addresses are the node's own.
-    Begun(BTreeSet<IpAddr>),
-    /// Connections. It waits until it is told what to do with them.
+    /// These addresses are the node's own: at the beginning, and when there are others.
+    Own(BTreeSet<IpAddr>),
+    /// Connections. It waits until it is told what to do with them. Those that it has told of last may come again.
     Found(Vec<Connection>),
     /// What came of each order, in their order.
     Did(Vec<Came>),
@@ -63,8 +65,8 @@ pub(super) enum Came {
     Done,
     /// The connection was to be cut and had no room for labels: it was deleted.
     Deleted,
-    /// There is no such connection any more.
-    Gone,
+    /// There is no such connection any more, or the kernel refused.
+    Nothing,
 }
 
 /// The event loop's end.
@@ -102,21 +104,6 @@ impl Worker {
     }
 }
 
-/// Two of them: one is told what to do while the other is read.
-struct Kernel {
-    list: Conntrack,
-    changes: Conntrack,
-}
-
-impl Kernel {
-    fn open() -> Result<Self, ConntrackError> {
-        Ok(Self {
-            list: Conntrack::open()?,
-            changes: Conntrack::open()?,
-        })
-    }
-}
-
 /// The event loop has ended.
 struct Over;
 
@@ -130,7 +117,7 @@ fn run(orders: &std_mpsc::Receiver<Tell>, told: &mpsc::Sender<Told>) {
             told,
             is_over: false,
         };
-        let result = pass(&mut kernel, &look, &mut talk);
+        let result = look_through(&mut kernel, &look, &mut talk);
         if result.is_err() {
             // What is on its way there may be half an answer.
             kernel = None;
@@ -168,75 +155,14 @@ impl Talk<'_> {
     }
 }
 
-fn pass(
+fn look_through(
     kernel: &mut Option<Kernel>,
     look: &Look,
     talk: &mut Talk<'_>,
 ) -> Result<(), ConntrackError> {
-    let Kernel { list, changes } = match kernel {
+    let kernel = match kernel {
         Some(kernel) => kernel,
         None => kernel.insert(Kernel::open()?),
     };
-    let own = own_addresses().map_err(|source| ConntrackError::Io {
-        doing: "reading the node's own addresses",
-        source,
-    })?;
-    if talk.tell(Told::Begun(own)).is_err() {
-        return Ok(());
-    }
-    let mut chunk = Vec::with_capacity(CHUNK);
-    let mut failed = None;
-    list.each(&look.which, |connection| {
-        // A reading cannot be broken off; nobody cares for the rest.
-        if failed.is_some() || talk.is_over || !look.includes(&connection) {
-            return;
-        }
-        chunk.push(connection);
-        if chunk.len() == CHUNK {
-            let found = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
-            failed = hand_on(found, changes, talk).err();
-        }
-    })?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    if !chunk.is_empty() && !talk.is_over {
-        hand_on(chunk, changes, talk)?;
-    }
-    Ok(())
-}
-
-/// Has connections judged, and does what is said.
-fn hand_on(
-    found: Vec<Connection>,
-    changes: &mut Conntrack,
-    talk: &mut Talk<'_>,
-) -> Result<(), ConntrackError> {
-    let Ok(orders) = talk.ask(found) else {
-        return Ok(());
-    };
-    if orders.is_empty() {
-        return Ok(());
-    }
-    let mut came = vec![Came::Gone; orders.len()];
-    let mut without_room = Vec::new();
-    changes.apply(&orders, |place, done| match done {
-        Done::Done => came[place] = Came::Done,
-        Done::Gone => {}
-        Done::NoRoom => without_room.push(place),
-    })?;
-    if !without_room.is_empty() {
-        let deletions: Vec<_> = without_room
-            .iter()
-            .map(|place| (Order::Delete, orders[*place].1))
-            .collect();
-        changes.apply(&deletions, |number, done| {
-            if done == Done::Done {
-                came[without_room[number]] = Came::Deleted;
-            }
-        })?;
-    }
-    // If nobody listens any more, it is done all the same.
-    let _ = talk.tell(Told::Did(came));
-    Ok(())
+    kernel.look(look, talk)
 }

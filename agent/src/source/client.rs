@@ -140,12 +140,17 @@ pub(crate) fn explain(error: &kube::Error, rights: &str) -> String {
                 status.message
             )
         }
+        kube::Error::Service(_) => format!("cannot reach the API server: {}", in_words(error)),
+        other => in_words(other),
+    }
+}
+
+/// What a request failed by, the API server's own words where it has some.
+pub(crate) fn in_words(error: &kube::Error) -> String {
+    match error {
         kube::Error::Api(status) => status.message.clone(),
-        kube::Error::Service(error) => {
-            // The outermost error only says that there was one in connecting.
-            let cause = error.source().unwrap_or(error.as_ref());
-            format!("cannot reach the API server: {}", in_full(cause))
-        }
+        // The outermost error only says that there was one in connecting.
+        kube::Error::Service(error) => in_full(error.source().unwrap_or(error.as_ref())),
         other => in_full(other),
     }
 }

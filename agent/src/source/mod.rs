@@ -14,8 +14,8 @@ mod watch;
 
 use policy_compiler::index::Event;
 
-pub(crate) use client::explain;
 pub use client::{ClientError, ClusterConfig, connect, is_in_cluster};
+pub(crate) use client::{explain, in_words};
 pub use folder::watch_folder;
 pub use list::list;
 pub use policy_compiler::decode::Kind;

@@ -21,7 +21,7 @@ impl Ports {
         registry.register(
             "bridge_forged_packets",
             "Packets that were dropped at a bridge's port: with an address that is bound to another (source), that claim \
-             one in ARP or neighbour discovery (neighbour), tagged so that netfilter would not see them (tagged)",
+             one, or to be a router, in ARP or neighbour discovery (neighbour), tagged so that netfilter would not see them (tagged)",
             self.forged.clone(),
         );
         registry.register(

@@ -76,7 +76,7 @@ impl Table {
         );
         registry.register_with_unit(
             "sent",
-            "Bytes of transactions handed to nftables, taken or refused: netlink batches, or scripts for the nft program",
+            "Bytes of transactions handed to nftables in netlink batches, taken or refused",
             Unit::Bytes,
             self.sent.clone(),
         );

@@ -15,7 +15,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
-{{- /* What both of the agent and of cleanup may do: change the node's nftables, and nothing else. */}}
+{{- /* What both of the agent and of cleanup may do: change the node's nftables and its connections, and nothing else. */}}
 {{- define "netpol.securityContext" -}}
 allowPrivilegeEscalation: false
 capabilities:

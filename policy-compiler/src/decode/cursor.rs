@@ -43,10 +43,9 @@ impl<'a> Cursor<'a> {
             .filter(|(name, _)| !known.contains(&name.as_str()))
         {
             fields.only_known = false;
-            let hint = spelling::nearest(name, known)
-                .map_or(String::new(), |near| format!(", did you mean {near:?}?"));
+            let near = spelling::nearest(name, known);
             self.field(name, value)
-                .report::<()>(format!("unknown field {name:?}{hint}"));
+                .report::<()>(spelling::unknown(name, near));
         }
         Some(fields)
     }

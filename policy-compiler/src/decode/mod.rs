@@ -21,6 +21,7 @@
 mod address;
 mod cursor;
 mod metadata;
+mod misspelt;
 mod namespace;
 mod object_meta;
 mod path;
@@ -43,6 +44,7 @@ use serde_json::Value;
 
 use crate::model::{Namespace, Pod, Policy};
 use cursor::Cursor;
+pub use misspelt::misspelt;
 pub use path::{FieldPath, Segment};
 
 /// What was read of an object.

@@ -11,7 +11,7 @@ use super::Kind;
 
 /// Which parts of a value are kept. What is of another shape is kept whole, so that an error can show it.
 #[derive(Clone, Copy)]
-enum Keep {
+pub(super) enum Keep {
     All,
     /// Of an object, these fields.
     Fields(&'static [(&'static str, Keep)]),
@@ -71,17 +71,23 @@ const NAMESPACE: Keep = Keep::Fields(&[
     ),
 ]);
 
+impl Keep {
+    /// What is kept of objects of a kind.
+    pub(super) const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Pod => POD,
+            Kind::Namespace => NAMESPACE,
+            // Any unknown field matters.
+            Kind::NetworkPolicy => Self::All,
+        }
+    }
+}
+
 impl Kind {
     /// Reads an object of this kind as JSON, without what its decoder does not look at. `metadata.resourceVersion` stays.
     /// Decoding what is left gives the same object and the same errors.
     pub fn read<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        let keep = match self {
-            Self::Pod => POD,
-            Self::Namespace => NAMESPACE,
-            // Any unknown field matters.
-            Self::NetworkPolicy => Keep::All,
-        };
-        keep.deserialize(deserializer)
+        Keep::of(self).deserialize(deserializer)
     }
 }
 

@@ -11,6 +11,12 @@ pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     (near(&best) <= 2.min(best.len() / 2)).then_some(best)
 }
 
+/// What is said of a field that there is not.
+pub(super) fn unknown(name: &str, near: Option<&str>) -> String {
+    let hint = near.map_or(String::new(), |near| format!(", did you mean {near:?}?"));
+    format!("unknown field {name:?}{hint}")
+}
+
 /// How many slips of the finger lead from one word to the other, whatever their case: a letter more, less or other, or
 /// two neighbours exchanged. Only the beginnings of long words are looked at.
 pub fn distance(a: &str, b: &str) -> usize {

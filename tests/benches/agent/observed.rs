@@ -1,10 +1,11 @@
 //! A dataplane that tells when it has committed.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::channel::mpsc::UnboundedSender;
-use netpol_agent::dataplane::{Dataplane, DataplaneError, NetlinkDataplane};
-use policy_compiler::ruleset::{Operation, Transaction};
+use netpol_agent::dataplane::{Dataplane, Found, NetlinkDataplane, NetlinkError};
+use policy_compiler::ruleset::{Operation, Ruleset, Transaction};
 
 /// One commit, once the kernel has it.
 pub(super) struct Commit {
@@ -22,7 +23,7 @@ pub(super) struct Observed {
 }
 
 impl Dataplane for Observed {
-    async fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+    async fn commit(&mut self, transaction: &Transaction) -> Result<(), NetlinkError> {
         let began = Instant::now();
         let result = self.inner.commit(transaction).await;
         let ended = Instant::now();
@@ -41,8 +42,16 @@ impl Dataplane for Observed {
         result
     }
 
-    async fn has_table(&mut self) -> Result<bool, DataplaneError> {
+    async fn has_table(&mut self) -> Result<bool, NetlinkError> {
         self.inner.has_table().await
+    }
+
+    async fn read(&mut self, wanted: Arc<Ruleset>) -> Result<Found, NetlinkError> {
+        self.inner.read(wanted).await
+    }
+
+    async fn is_as_left(&mut self) -> Result<bool, NetlinkError> {
+        self.inner.is_as_left().await
     }
 }
 

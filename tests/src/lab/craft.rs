@@ -239,11 +239,32 @@ pub fn neighbour_advertisement(
 ) -> Vec<u8> {
     const ADVERTISEMENT: u8 = 136;
     const SOLICITED_AND_OVERRIDING: u8 = 0x60;
-    const HOP_LIMIT: usize = 7;
     let mut message = vec![ADVERTISEMENT, 0, 0, 0, SOLICITED_AND_OVERRIDING, 0, 0, 0];
     message.extend(target.octets());
     message.extend([2, 1]);
     message.extend(mac);
+    neighbour_discovery(source, destination, message)
+}
+
+/// A router advertisement of half an hour that says to all on the link that `source` leads everywhere, before others,
+/// and that a network of 64 bits is on the link, for ever: the whole packet.
+pub fn router_advertisement(source: Ipv6Addr, network: Ipv6Addr) -> Vec<u8> {
+    const ADVERTISEMENT: u8 = 134;
+    const PREFERRED: u8 = 0x08;
+    const ON_LINK_AND_FOR_ADDRESSES: u8 = 0xc0;
+    let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    let mut message = vec![ADVERTISEMENT, 0, 0, 0, 64, PREFERRED];
+    message.extend(1800_u16.to_be_bytes());
+    message.extend([0; 8]);
+    message.extend([3, 4, 64, ON_LINK_AND_FOR_ADDRESSES]);
+    message.extend([0xff; 8]);
+    message.extend([0; 4]);
+    message.extend(network.octets());
+    neighbour_discovery(source, all_nodes, message)
+}
+
+fn neighbour_discovery(source: Ipv6Addr, destination: Ipv6Addr, mut message: Vec<u8>) -> Vec<u8> {
+    const HOP_LIMIT: usize = 7;
     let sum = transport_checksum(
         source.into(),
         destination.into(),

@@ -59,8 +59,8 @@ pub use agent::{AGENT_LISTEN, Agent, http_get, manifests};
 pub use binary::{netpol_binary, sources_newer_than};
 pub use cluster::{Host, Lab};
 pub use craft::{
-    Ipv4Header, Ipv6Header, arp_reply, frame, neighbour_advertisement, own_mac, send_frames,
-    send_raw, tcp_syn, udp_request,
+    Ipv4Header, Ipv6Header, arp_reply, frame, neighbour_advertisement, own_mac,
+    router_advertisement, send_frames, send_raw, tcp_syn, udp_request,
 };
 pub use error::LabError;
 pub use links::wait_for_links;

@@ -52,12 +52,13 @@ fn versions_are_one() {
 
 #[test]
 fn wrong_values_are_refused_by_name() {
-    let rows: [(&[&str], &str); 17] = [
+    let rows: [(&[&str], &str); 18] = [
         (&["existingConnections=close"], "/existingConnections"),
         (&["agent.logFormat=xml"], "/agent/logFormat"),
         (&["agent.loglevel=debug"], "loglevel"),
         (&["image.pullPolicy=Sometimes"], "/image/pullPolicy"),
         (&["metrics.port=70000"], "/metrics/port"),
+        (&["metrics.port=443"], "/metrics/port"),
         (&["cleanup=yes"], "/cleanup"),
         (&["podStart=ajar"], "/podStart"),
         (&["sourceGuard=maybe"], "/sourceGuard"),

@@ -52,14 +52,13 @@ fn an_edited_table_is_told() {
     }
     for (edit, direction, said) in EDITS {
         let (mut lab, folder) = world(Topology::RoutedVeth);
-        // Otherwise the edit would be undone before a packet met it.
-        let unwatched = ["--flow-log-window=1s", "--dataplane=nft"];
-        start(&mut lab, &folder, &unwatched);
-        lab.host(&netpol_tests::lab::Place::node(NODE))
-            .and_then(|node| node.netns().nft(&format!("{edit}\n")))
-            .unwrap_or_else(|error| panic!("{edit}: {error}"));
-        // Just after the start it could be that the rules were others a moment ago.
+        start(&mut lab, &folder, &["--flow-log-window=1s"]);
+        // One edit is undone before a packet meets it. Whoever edits again and again is answered once a second. And just
+        // after the start it could be that the rules were others a moment ago.
         let flow = awaited(edit, || {
+            lab.host(&netpol_tests::lab::Place::node(NODE))
+                .and_then(|node| node.netns().nft(&format!("{edit}\n")))
+                .unwrap_or_else(|error| panic!("{edit}: {error}"));
             send(&lab, CALLER, NEAR, [53]);
             send(&lab, FAR, STRANGER, [53]);
             let told = flows(&agent(&lab).flow_lines());

@@ -47,7 +47,7 @@ fn the_second_refuses() {
     start(&mut lab, &folder, &[]);
     let first = format!("process {} (netpol)", agent(&lab).pid());
     let mut second = another(&lab, "second", &folder, &[]);
-    let mut by_nft = another(&lab, "by-nft", &folder, &["--dataplane=nft"]);
+    let mut third = another(&lab, "third", &folder, &[]);
     let mut stopped = another(&lab, "stopped", &folder, &[]);
     let status = stopped.stop(Signal::SIGTERM);
     let status = status.unwrap_or_else(|error| panic!("{error}"));
@@ -65,7 +65,7 @@ fn the_second_refuses() {
     put(&folder, &(objects() + &nobody));
     let closed = from(Expect::Silence, Expect::Silence);
     eventually(&mut lab, "nobody may", &closed);
-    for agent in [&mut second, &mut by_nft] {
+    for agent in [&mut second, &mut third] {
         let status = agent.wait_end(GRACE + Duration::from_secs(30));
         let status = status.unwrap_or_else(|error| panic!("{error}"));
         let log = agent.log();

@@ -24,6 +24,8 @@ const NODE: &str = "node-a";
 /// Packets cross the lab in microseconds; a loaded machine may take longer to hand them out.
 const DENIED_WITHIN: Duration = Duration::from_millis(500);
 const ARRIVED_WITHIN: Duration = Duration::from_secs(20);
+/// Counters are read every ten seconds.
+const COUNTED_WITHIN: Duration = Duration::from_secs(30);
 /// Somebody else's edits of the table are found.
 const REPAIRED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -212,6 +214,7 @@ fn told_as_forged(lab: &Lab) {
         std::thread::sleep(Duration::from_millis(10));
     }
     let netns = lab.host(&Place::node(NODE)).expect("a node").netns();
+    let deadline = Instant::now() + COUNTED_WITHIN;
     loop {
         let (_, metrics) = agent.get(netns, "/metrics").expect("metrics");
         let line = metrics

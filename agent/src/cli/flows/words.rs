@@ -184,7 +184,8 @@ pub(super) fn lost_at(at: &str) -> &str {
         "PERF_EVENT_RING_BUFFER" => "the kernel's buffer was full",
         "OBSERVER_EVENTS_QUEUE" => "the agent could not keep up",
         "HUBBLE_RING_BUFFER" => "the output could not keep up",
-        "UNKNOWN_LOST_EVENT_SOURCE" => "the kernel hands on only so many a second",
+        // Packets that the kernel suppressed, or connections that were cut: Hubble has no word for either.
+        "UNKNOWN_LOST_EVENT_SOURCE" => "they were more than are told one by one",
         other => other,
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use super::NetlinkError;
 use super::watch::{DATAGRAM, GROUP, NOTICES, Notices};
-use crate::netlink::{Channel, Received};
+use crate::netlink::{Channel, INET, Received};
 
 /// Listens while a table is read, and until it is repaired. It is no [`Watcher`](super::Watcher): what that hears is
 /// told to people, some time later, and there may be none.
@@ -22,7 +22,7 @@ impl Ear {
         channel.reserve_receiving(NOTICES)?;
         Ok(Self {
             channel,
-            notices: Notices::new(own),
+            notices: Notices::new(INET, own),
             is_listening: false,
         })
     }

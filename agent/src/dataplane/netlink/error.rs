@@ -4,7 +4,7 @@ use std::io;
 
 use nix::libc;
 
-/// Why a transaction was not committed by netlink.
+/// Why a transaction was not committed. Whatever was in the kernel before is still there.
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
     /// There is no socket to netfilter.
@@ -110,6 +110,24 @@ impl NetlinkError {
             Some(libc::EPERM | libc::EACCES) => Self::NotPermitted,
             _ => Self::Socket { doing, source },
         }
+    }
+
+    /// Whether the kernel was asked and does not take what it was given, for whatever reason but the want of rights.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::BatchRefused { .. })
+    }
+
+    /// Whether another program has changed the table since it was read, so that it must be read again.
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Overtaken)
+    }
+
+    /// Whether something does not exist that was to be deleted or referred to.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Refused { errno, .. } if *errno == libc::ENOENT)
     }
 }
 

@@ -34,7 +34,7 @@ pub use error::NetlinkError;
 pub use same::same_attributes;
 pub use watch::{NOTICES, Watcher};
 
-use super::{Dataplane, DataplaneError, Found};
+use super::{Dataplane, Found};
 use crate::netlink::written;
 use batch::{Batch, Encoded};
 use error::reason;
@@ -74,7 +74,7 @@ impl NetlinkDataplane {
     }
 
     /// Whether the kernel takes rules that log to `group`. It is given one, in a batch that it never commits.
-    pub async fn check_log(&self, group: u16) -> Result<(), DataplaneError> {
+    pub async fn check_log(&self, group: u16) -> Result<(), NetlinkError> {
         let chain = Ident::fixed("check");
         let point = DropPoint {
             direction: Direction::Ingress,
@@ -93,7 +93,7 @@ impl NetlinkDataplane {
     }
 
     /// Whether the kernel takes a transaction, which it looks at and does not commit.
-    pub async fn try_out(&self, transaction: &Transaction) -> Result<(), DataplaneError> {
+    pub async fn try_out(&self, transaction: &Transaction) -> Result<(), NetlinkError> {
         let mut batch = Batch::encode(transaction)?;
         batch.only_try();
         let commit =
@@ -159,7 +159,7 @@ impl NetlinkDataplane {
 }
 
 impl Dataplane for NetlinkDataplane {
-    async fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+    async fn commit(&mut self, transaction: &Transaction) -> Result<(), NetlinkError> {
         let batch = Batch::encode(transaction)?;
         if batch.count() == 0 {
             return Ok(());
@@ -178,11 +178,11 @@ impl Dataplane for NetlinkDataplane {
         Ok(())
     }
 
-    async fn has_table(&mut self) -> Result<bool, DataplaneError> {
-        Ok(self.with_transport(Transport::has_table).await?)
+    async fn has_table(&mut self) -> Result<bool, NetlinkError> {
+        self.with_transport(Transport::has_table).await
     }
 
-    async fn read(&mut self, wanted: Arc<Ruleset>) -> Result<Found, DataplaneError> {
+    async fn read(&mut self, wanted: Arc<Ruleset>) -> Result<Found, NetlinkError> {
         self.left = None;
         let compare = move |transport: &mut Transport| {
             let Some(Reading { image, generation }) = read::read(transport)? else {
@@ -200,11 +200,7 @@ impl Dataplane for NetlinkDataplane {
         Ok(found)
     }
 
-    fn compares(&self) -> bool {
-        true
-    }
-
-    async fn repair(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+    async fn repair(&mut self, transaction: &Transaction) -> Result<(), NetlinkError> {
         self.left = None;
         let batch = Batch::encode(transaction)?;
         let (before, after) = self.send_counted(batch, Transport::repair).await?;
@@ -212,7 +208,7 @@ impl Dataplane for NetlinkDataplane {
         Ok(())
     }
 
-    async fn is_as_left(&mut self) -> Result<bool, DataplaneError> {
+    async fn is_as_left(&mut self) -> Result<bool, NetlinkError> {
         let Some(left) = self.left else {
             return Ok(false);
         };

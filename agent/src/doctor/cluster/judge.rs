@@ -51,13 +51,19 @@ pub(super) fn clock(difference: Option<SignedDuration>) -> Finding {
     .about("clock")
 }
 
-pub(super) fn rights(denied: &[Right]) -> Vec<Finding> {
-    if denied.is_empty() {
+/// `untold` is why the rest of the rights is not known, should it not be.
+pub(super) fn rights(denied: &[Right], untold: Option<&str>) -> Vec<Finding> {
+    if denied.is_empty() && untold.is_none() {
         return vec![Finding::ok(
             CHECK,
             "this identity has the rights that the agent needs",
         )];
     }
+    let untold = untold.map(|error| {
+        let found = format!("the API server does not say what this identity may do: {error}");
+        let advice = "see that it may create selfsubjectaccessreviews of authorization.k8s.io";
+        Finding::warning(CHECK, found, advice).about("rights")
+    });
     let told = |(group, resource, verb): &Right| {
         let subject = format!("{verb} {resource}");
         if RIGHTS_OF_EVENTS.contains(&(group, resource, verb)) {
@@ -75,7 +81,7 @@ pub(super) fn rights(denied: &[Right]) -> Vec<Finding> {
             the wrong kubeconfig?";
         Finding::error(CHECK, found, advice).about(&subject)
     };
-    denied.iter().map(told).collect()
+    denied.iter().map(told).chain(untold).collect()
 }
 
 pub(super) fn node(node: &Name, nodes: &[String]) -> Finding {
@@ -120,8 +126,8 @@ mod tests {
 
     #[test]
     fn what_is_denied_is_named() {
-        assert_eq!(rights(&[])[0].level, Level::Ok);
-        let findings = rights(&[RIGHTS[5], RIGHTS_OF_EVENTS[0]]);
+        assert_eq!(rights(&[], None)[0].level, Level::Ok);
+        let findings = rights(&[RIGHTS[5], RIGHTS_OF_EVENTS[0]], None);
         let [policies, events] = findings.as_slice() else {
             panic!("{findings:?}")
         };
@@ -132,6 +138,16 @@ mod tests {
         );
         assert_eq!(events.level, Level::Warning);
         assert!(events.to_string().contains("rbac-events"), "{events}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_called_well() {
+        let findings = rights(&[], Some("forbidden"));
+        let levels: Vec<Level> = findings.iter().map(|finding| finding.level).collect();
+        assert_eq!(levels, [Level::Warning], "{findings:?}");
+        let findings = rights(&[RIGHTS[0]], Some("no answer"));
+        let levels: Vec<Level> = findings.iter().map(|finding| finding.level).collect();
+        assert_eq!(levels, [Level::Error, Level::Warning], "{findings:?}");
     }
 
     #[test]

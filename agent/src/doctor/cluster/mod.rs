@@ -17,6 +17,7 @@ use policy_compiler::model::Name;
 use tokio::time::timeout;
 
 use super::{Finding, PodStartQuestions};
+use crate::source::in_words;
 
 const CHECK: &str = "cluster";
 
@@ -70,22 +71,18 @@ pub async fn examine_cluster(client: &Client, questions: &ClusterQuestions) -> V
     if questions.writes_events {
         rights.extend(RIGHTS_OF_EVENTS);
     }
-    let mut denied = Vec::new();
+    let (mut denied, mut untold) = (Vec::new(), None);
     for right in rights {
         match in_time(may(client, right)).await {
             Ok(true) => {}
             Ok(false) => denied.push(right),
             Err(error) => {
-                let found =
-                    format!("the API server does not say what this identity may do: {error}");
-                let advice =
-                    "see that it may create selfsubjectaccessreviews of authorization.k8s.io";
-                findings.push(Finding::warning(CHECK, found, advice).about("rights"));
+                untold = Some(error);
                 break;
             }
         }
     }
-    findings.extend(judge::rights(&denied));
+    findings.extend(judge::rights(&denied, untold.as_deref()));
     findings.extend(places(client, questions).await);
     if let Some(node) = &questions.node {
         match in_time(nodes(client, node)).await {
@@ -117,15 +114,7 @@ async fn places(client: &Client, questions: &ClusterQuestions) -> Option<Finding
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
     match timeout(PATIENCE, answer).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(Error::Api(status))) => Err(status.message),
-        Ok(Err(Error::Service(error))) => {
-            // The outermost error only says that there was one in connecting.
-            Err(error
-                .source()
-                .map_or_else(|| error.to_string(), ToString::to_string))
-        }
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(answer) => answer.map_err(|error| in_words(&error)),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }
 }

@@ -19,7 +19,8 @@ impl Enforcer {
             return change;
         }
         let repair = self.repairs.due();
-        let comparison = self.must_compare.then(Instant::now);
+        // What changes is committed first, when its time has come.
+        let comparison = (self.must_compare && change.is_none()).then(Instant::now);
         change.into_iter().chain(repair).chain(comparison).min()
     }
 
@@ -29,7 +30,7 @@ impl Enforcer {
         let since = self.schedule.started(now).unwrap_or(now);
         // What a commit that failed was to bring is in the kernel only now.
         self.since.get_or_insert(since);
-        self.replace |= self.repairs.start(now);
+        self.replace |= self.repairs.start(now, self.replace);
         let counts = self.counts();
         self.telemetry.set_counts(counts);
         self.flow_log.committing();
@@ -103,10 +104,14 @@ impl Enforcer {
                         (false, _) => "the table was put right",
                     };
                     let differences = written.differences.join("; ");
-                    info!(
-                        ?took,
-                        isolated_pods, how, differences, "the rules are in force"
-                    );
+                    if self.repairs.is_quarrel(Instant::now()) {
+                        debug!(?took, how, differences, "the rules are in force again");
+                    } else {
+                        info!(
+                            ?took,
+                            isolated_pods, how, differences, "the rules are in force"
+                        );
+                    }
                 } else {
                     debug!(?took, "the rules are up to date");
                 }

@@ -17,7 +17,8 @@ fn repairs_of(telemetry: &Telemetry, kind: &str) -> String {
 async fn what_is_not_told_is_found_by_comparing() {
     run(async {
         let bench = Bench::start();
-        bench.dataplane.compare();
+        bench.dataplane.find_right();
+        bench.dataplane.set_changeable(true);
         bench.add_all();
         pass(60).await;
         let (attempts, readings) = (bench.attempts(), bench.dataplane.readings());
@@ -27,10 +28,10 @@ async fn what_is_not_told_is_found_by_comparing() {
         assert_eq!((bench.attempts(), bench.dataplane.readings()), (1, 2));
         assert!(bench.telemetry.render().contains(commits));
         // Where nobody has written there is nothing to compare.
-        bench.dataplane.set_as_left(true);
+        bench.dataplane.set_changeable(false);
         pass(20_000).await;
         assert_eq!(bench.dataplane.readings(), 2);
-        bench.dataplane.set_as_left(false);
+        bench.dataplane.set_changeable(true);
         // What differs is mended, and counted as what it is.
         let chain = Ident::fixed("pod/shop/web/ingress");
         for (kind, repair) in [
@@ -58,7 +59,8 @@ async fn what_is_not_told_is_found_by_comparing() {
 async fn comparing_does_not_stand_in_the_way() {
     run(async {
         let bench = Bench::start();
-        bench.dataplane.compare();
+        bench.dataplane.find_right();
+        bench.dataplane.set_changeable(true);
         bench.add_all();
         pass(60).await;
         // What cannot be read is left alone.
@@ -92,6 +94,44 @@ async fn comparing_does_not_stand_in_the_way() {
     .await;
 }
 
+/// Neither is put off by the other.
+#[tokio::test(start_paused = true)]
+async fn changes_without_end_and_comparing() {
+    run(async {
+        let bench = Bench::start();
+        bench.dataplane.find_right();
+        bench.dataplane.set_changeable(true);
+        bench.add_all();
+        pass(60).await;
+        let change = async |times: u32, between: u64| {
+            for i in 0..times {
+                bench.add_pod("web", &format!("10.244.1.{}", i % 250 + 1));
+                pass(between).await;
+            }
+        };
+        // One change always waits for the next.
+        change(4_000, 3).await;
+        assert_eq!(bench.dataplane.readings(), 1 + 2);
+        let commits = bench.attempts();
+        assert!((200..300).contains(&commits), "{commits}");
+        // For want of knowledge it is compared once, not with each change.
+        pass(5_000).await;
+        let (commits, readings) = (bench.attempts(), bench.dataplane.readings());
+        for _ in 0..100 {
+            let sent = bench.disturbances.unbounded_send(Disturbance::Overrun);
+            sent.expect("the loop listens");
+            pass(1).await;
+            change(2, 10).await;
+        }
+        assert_eq!(bench.dataplane.readings(), readings + 1);
+        assert_eq!(bench.attempts(), commits + 200);
+        pass(10_000).await;
+        assert!(bench.dataplane.readings() > readings + 1);
+        assert!(bench.telemetry.readiness().is_ok());
+    })
+    .await;
+}
+
 /// Whoever changes the table each time that it has been read keeps it from being mended, but not from being right.
 #[tokio::test(start_paused = true)]
 async fn a_repair_that_is_overtaken_is_made_from_what_is_there_then() {
@@ -119,6 +159,7 @@ async fn a_repair_that_is_overtaken_is_made_from_what_is_there_then() {
         assert!(bench.telemetry.readiness().is_ok());
         bench.dataplane.overtake_next(100);
         (0..100).for_each(|_| bench.dataplane.find_next(repair("again")));
+        bench.dataplane.set_changeable(true);
         let sent = bench.disturbances.unbounded_send(Disturbance::Overrun);
         sent.expect("the loop listens");
         pass(60).await;

@@ -5,33 +5,29 @@ use std::io;
 use nix::libc;
 
 use super::*;
-use crate::dataplane::NetlinkError;
 
 /// What is refused, and words that people must be told.
-type Row = (fn() -> DataplaneError, &'static [&'static str]);
+type Row = (fn() -> NetlinkError, &'static [&'static str]);
 
 fn rows() -> [Row; 6] {
     [
         (
-            || NetlinkError::OutOfMemory { bytes: 4321 }.into(),
+            || NetlinkError::OutOfMemory { bytes: 4321 },
             &["no memory", "4321 bytes", "memory limit"],
         ),
         (
             || {
                 let is_unchanged = false;
-                NetlinkError::NoAnswer { is_unchanged }.into()
+                NetlinkError::NoAnswer { is_unchanged }
             },
             &["answer to a change was lost"],
         ),
         (
-            || {
-                NetlinkError::Refused {
-                    command: "delete set inet netpol peers-1-4".to_owned(),
-                    reason: "Device or resource busy; it is still referred to".to_owned(),
-                    errno: libc::EBUSY,
-                    others: 2,
-                }
-                .into()
+            || NetlinkError::Refused {
+                command: "delete set inet netpol peers-1-4".to_owned(),
+                reason: "Device or resource busy; it is still referred to".to_owned(),
+                errno: libc::EBUSY,
+                others: 2,
             },
             &[
                 "`delete set inet netpol peers-1-4`",
@@ -40,27 +36,21 @@ fn rows() -> [Row; 6] {
             ],
         ),
         (
-            || {
-                NetlinkError::BatchRefused {
-                    commands: 7,
-                    source: io::Error::from_raw_os_error(libc::ELOOP),
-                }
-                .into()
+            || NetlinkError::BatchRefused {
+                commands: 7,
+                source: io::Error::from_raw_os_error(libc::ELOOP),
             },
             &["all 7 commands"],
         ),
         (
-            || {
-                NetlinkError::TooLarge {
-                    bytes: 4321,
-                    limit: 1234,
-                }
-                .into()
+            || NetlinkError::TooLarge {
+                bytes: 4321,
+                limit: 1234,
             },
             &["4321 bytes", "takes 1234", "NET_ADMIN"],
         ),
         (
-            || NetlinkError::Restless { attempts: 20 }.into(),
+            || NetlinkError::Restless { attempts: 20 },
             &["table inet netpol", "20 times"],
         ),
     ]
@@ -127,6 +117,40 @@ async fn whatever_is_refused_is_told_and_put_right() {
             run(is_survived(row, more)).await;
         }
     }
+}
+
+/// Then the node is open: people are told so, and it is tried again before its time.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_goes_while_nothing_can_be_written() {
+    run(async {
+        let bench = Bench::start();
+        bench.add_all();
+        pass(60).await;
+        // The change, then the table as a whole: at once, and after 1, 3, 7 and 15 s. The next time would be after 31.
+        for _ in 0..6 {
+            bench.dataplane.fail_next("no");
+        }
+        bench.add_pod("db", "10.244.1.3");
+        pass(16_000).await;
+        assert_eq!(bench.attempts(), 1 + 6);
+        let reason = || bench.telemetry.readiness().map_err(|r| r.to_string());
+        let reason_before = reason().expect_err("not up to date");
+        assert!(reason_before.contains("stay in force"), "{reason_before}");
+        bench.dataplane.lose_table();
+        let gone = Disturbance::Foreign(Foreign::of(Part::Table, true));
+        let sent = bench.disturbances.unbounded_send(gone);
+        sent.expect("the loop listens");
+        pass(10).await;
+        let reason_behind = reason().expect_err("open");
+        assert!(
+            reason_behind.contains("has deleted the rules"),
+            "{reason_behind}"
+        );
+        pass(4_000).await;
+        assert_eq!(bench.attempts(), 1 + 6 + 1);
+        assert_eq!(reason(), Ok(()));
+    })
+    .await;
 }
 
 /// What cannot be read is replaced: only then is it known.

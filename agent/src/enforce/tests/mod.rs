@@ -8,17 +8,18 @@ mod the_kernels_table;
 
 use std::future::pending;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures::channel::mpsc::{self, UnboundedSender};
 use policy_compiler::decode;
 use policy_compiler::index::Event;
 use policy_compiler::model::Name;
-use policy_compiler::ruleset::{Operation, Transaction};
+use policy_compiler::ruleset::{Operation, Ruleset, Transaction};
 use serde_json::json;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::*;
-use crate::dataplane::{DataplaneError, Foreign, Found, Memory, Part};
+use crate::dataplane::{Foreign, Found, Memory, NetlinkError, Part};
 
 fn enforcement(scope: NodeScope, telemetry: &Telemetry) -> Enforcement {
     Enforcement {
@@ -324,13 +325,21 @@ async fn updates_are_taken_in_while_a_transaction_is_on_its_way() {
     struct Slow(Memory);
 
     impl Dataplane for Slow {
-        async fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+        async fn commit(&mut self, transaction: &Transaction) -> Result<(), NetlinkError> {
             pass(10_000).await;
             self.0.commit(transaction).await
         }
 
-        async fn has_table(&mut self) -> Result<bool, DataplaneError> {
+        async fn has_table(&mut self) -> Result<bool, NetlinkError> {
             self.0.has_table().await
+        }
+
+        async fn read(&mut self, wanted: Arc<Ruleset>) -> Result<Found, NetlinkError> {
+            self.0.read(wanted).await
+        }
+
+        async fn is_as_left(&mut self) -> Result<bool, NetlinkError> {
+            self.0.is_as_left().await
         }
     }
 

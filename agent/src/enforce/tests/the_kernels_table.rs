@@ -59,6 +59,7 @@ async fn a_table_that_is_there_is_taken_over() {
         );
         // What cannot be mended is replaced, and packets meet the old rules until then.
         bench.find_differing(vec![Operation::AddTable], "a rule");
+        bench.dataplane.set_changeable(true);
         bench.dataplane.fail_next("no");
         let sent = bench.disturbances.unbounded_send(Disturbance::Overrun);
         sent.expect("the loop listens");
@@ -104,15 +105,16 @@ async fn what_others_change_is_put_right_at_once() {
         let line = "netpol_repairs_total{kind=\"rule\"} 2\n";
         assert!(metrics.contains(line), "{metrics}");
         // What may be is looked at, and written unless it cannot be, but no repair.
-        bench.dataplane.set_as_left(true);
+        bench.dataplane.set_changeable(false);
         disturb(Disturbance::Overrun);
         pass(1).await;
         assert_eq!(bench.attempts(), 4);
-        bench.dataplane.set_as_left(false);
+        bench.dataplane.set_changeable(true);
         disturb(Disturbance::Overrun);
         pass(1).await;
         assert_eq!(bench.attempts(), 5);
         assert!(bench.telemetry.render().contains(line));
+        bench.dataplane.set_changeable(false);
         // A change that waits goes with it.
         bench.add_pod("db", "10.244.1.3");
         pass(1).await;

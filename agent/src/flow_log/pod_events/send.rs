@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use super::Told;
+use crate::source::in_words;
 
 /// How long the API server may take for one.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ pub(super) async fn send(client: Client, node: String, mut waiting: mpsc::Receiv
             Ok(Ok(())) => None,
             // The pod's namespace has gone, or is about to.
             Ok(Err(Error::Api(status))) if is_gone(status.code, &status.message) => continue,
-            Ok(Err(error)) => Some(error.to_string()),
+            Ok(Err(error)) => Some(in_words(&error)),
             Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
         };
         match trouble {

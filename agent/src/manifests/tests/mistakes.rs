@@ -87,6 +87,16 @@ error: pod default/b: apiVersion: Pod is not in \"v2\": write \"v1\"
 ",
         ),
         (
+            "a field of a pod, for which nothing would be isolated",
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  label:\n    app: db\n",
+            "error: pod default/a: metadata.label: unknown field \"label\", did you mean \"labels\"?
+ --> shop.yaml:5:3
+  |
+5 |   label:
+  |   ^^^^^
+",
+        ),
+        (
             "an object twice",
             "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: a}\n",
             "error: pod default/a: defined twice; give one of the two another name or take it out

@@ -8,8 +8,9 @@ use policy_compiler::model::{Name, ObjectKey, Pod, PodAddresses};
 use super::goes_by_name;
 use crate::nri::Sandbox;
 
-/// How many pods are remembered whose sandbox was stopped and whose object nobody has shown: it may still come, with
-/// addresses that are somebody else's by then.
+/// How many pods are remembered without an object. That of a stopped sandbox may still come, with addresses that are
+/// somebody else's by then; and of a sandbox whose object has gone the stop is told soon, or never, as of one that another
+/// plugin refuses.
 const MOST_ENDED: usize = 1024;
 
 /// The latest sandbox of each pod.
@@ -19,7 +20,7 @@ pub(super) struct Runtime {
     latest: BTreeMap<String, Latest>,
     /// The uid of whose sandbox started last under this name.
     by_name: BTreeMap<ObjectKey, String>,
-    /// Uids of stopped ones without object, in the order they were stopped.
+    /// Uids of those without object that were stopped, or had one, in this order.
     ended: VecDeque<String>,
 }
 
@@ -93,7 +94,7 @@ impl Runtime {
             Some(_) => Some(String::from(&*pod.uid)),
             None => self.by_name.get(&pod.key).cloned(),
         };
-        if let Some(uid) = uid.filter(|uid| self.is_stopped(uid)) {
+        if let Some(uid) = uid {
             self.end(uid, is_shown);
         }
     }
@@ -105,7 +106,6 @@ impl Runtime {
         }
         if self.ended.len() > MOST_ENDED
             && let Some(uid) = self.ended.pop_front()
-            && self.is_stopped(&uid)
             && let Some(latest) = self.latest.get(&uid)
             && !is_shown(&latest.key, &uid)
         {
@@ -114,11 +114,6 @@ impl Runtime {
             }
             self.latest.remove(&uid);
         }
-    }
-
-    fn is_stopped(&self, uid: &str) -> bool {
-        let latest = self.latest.get(uid);
-        latest.is_some_and(|latest| latest.addresses.is_none())
     }
 
     fn of(&self, pod: &Pod) -> Option<&Latest> {

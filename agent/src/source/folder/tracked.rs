@@ -117,7 +117,7 @@ impl Tracked {
     fn consequence(&self, file: &File) -> &'static str {
         match (&self.accepted, file.complete) {
             (Some(_), _) => "what the file said before stays in force",
-            (None, true) => "what is wrong in it allows nothing",
+            (None, true) => "what is wrong in it counts as missing, and in policies allows nothing",
             (None, false) => "the objects of the file are not known until it is mended",
         }
     }

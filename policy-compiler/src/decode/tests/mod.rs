@@ -2,6 +2,7 @@
 
 mod defaults;
 mod fail_closed;
+mod misspelt;
 mod mutation;
 mod objects;
 mod slim;

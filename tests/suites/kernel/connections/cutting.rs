@@ -1,6 +1,6 @@
 //! What is marked is seen by the rules on the next packet, and only that.
 
-use netpol_agent::conntrack::{Connection, Done, Order};
+use netpol_agent::conntrack::{Connection, Done, Icmp, Order};
 use netpol_tests::lab::privileged;
 
 use super::exchange::Exchange;
@@ -130,6 +130,33 @@ fn what_began_without_room_for_labels_is_told_apart() {
     assert_eq!(told, expected);
     assert!(early.passes());
     assert!(late.is_silent());
+}
+
+/// However many lie between.
+#[test]
+fn one_that_the_kernel_refuses_keeps_nothing_from_others() {
+    if !privileged("one_that_the_kernel_refuses_keeps_nothing_from_others") {
+        return;
+    }
+    let ground = Ground::new();
+    let mut open = ground.udp(CLIENT[0], (SERVER[0], 81), (SERVER[0], 81));
+    let _echo = ground.icmp(CLIENT[0], SERVER[0], 7);
+    let mut odd = ground.find(|connection| connection.original.icmp.is_some());
+    // An error, which nothing answers.
+    odd.reply.icmp = Some(Icmp { kind: 3, code: 0 });
+    let last = ground.find(|connection| connection.destination_port() == 81);
+    let mut orders = vec![(Order::Cut, odd); 200];
+    orders.push((Order::Cut, last));
+    let mut told = Vec::new();
+    let mut conntrack = ground.conntrack();
+    let refused = conntrack.apply(&orders, |place, done| told.push((place, done)));
+    assert_eq!(told, [(200, DONE)]);
+    let text = refused.expect_err("one was refused").to_string();
+    assert!(
+        text.contains(CLIENT[0]) && text.contains(SERVER[0]),
+        "{text}"
+    );
+    assert!(open.is_silent());
 }
 
 #[test]

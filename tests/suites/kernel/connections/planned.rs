@@ -1,8 +1,11 @@
 //! `netpol plan`, of connections that are open.
 
+use std::time::{Duration, Instant};
+
 use netpol_tests::lab::{netpol_binary, privileged};
 use serde_json::Value;
 
+use super::exchange::PATIENCE;
 use super::ground::{CLIENT, Ground, HIDDEN, PORT, SERVER, SERVICE};
 
 const NODE: &str = "node-a";
@@ -64,6 +67,13 @@ fn what_a_change_would_cut_is_listed_and_goes_on() {
     let ([c4, c6], [s4, s6], [v4, _]) = (CLIENT, SERVER, SERVICE);
     // The kernel remembers it after its socket has gone.
     drop(ground.udp(HIDDEN, (s4, 82), (s4, 82)));
+    // Of TCP it knows that it is over: there is nothing to cut.
+    drop(ground.tcp(HIDDEN, (s4, 83), (s4, 83)));
+    let deadline = Instant::now() + PATIENCE;
+    while !ground.find(|c| c.destination_port() == 83).is_over {
+        assert!(Instant::now() < deadline, "both ends have closed it");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let mut open = vec![
         ground.tcp(c4, (s4, 81), (s4, 81)),
         ground.tcp(c4, (v4, 80), (s4, PORT)),

@@ -6,8 +6,8 @@ use std::time::Instant;
 use netpol_agent::dataplane::Found;
 use netpol_tests::fixture;
 use netpol_tests::lab::NODES;
-use netpol_tests::worlds::{drop_log, history, name, scope};
-use policy_compiler::compile::compile;
+use netpol_tests::worlds::{drop_log, history, name, protection, scope};
+use policy_compiler::compile::{Protection, compile};
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::NodeScope;
 use policy_compiler::ruleset::{DropLog, Rule, Ruleset, Transaction, Verdict};
@@ -89,9 +89,15 @@ fn every_change_of_random_worlds_is_found_and_repaired() {
         failure_persistence: None,
         ..Config::default()
     });
-    let worlds = (history(16), scope(), drop_log());
-    let outcome = runner.run(&worlds, |(events, scope, log)| {
-        follow(&mut programmed.borrow_mut(), &events, &scope, log).map_err(TestCaseError::fail)
+    let worlds = (
+        history(16),
+        scope(),
+        drop_log(),
+        [protection(), protection()],
+    );
+    let outcome = runner.run(&worlds, |(events, scope, log, protections)| {
+        let mut programmed = programmed.borrow_mut();
+        follow(&mut programmed, &events, &scope, log, protections).map_err(TestCaseError::fail)
     });
     outcome.unwrap_or_else(|why| panic!("{why}"));
 }
@@ -102,14 +108,20 @@ fn follow(
     events: &[Event],
     scope: &NodeScope,
     log: Option<DropLog>,
+    [mut protection, mut other]: [Protection; 2],
 ) -> Result<(), String> {
-    let mut compiler = Compiler::new(scope.clone()).with_drop_log(log);
-    let committed = programmed.commit(&Transaction::replace(compiler.ruleset()));
+    let compiler = Compiler::new(scope.clone()).with_protection(protection.clone());
+    let mut compiler = compiler.with_drop_log(log);
+    let committed = programmed.commit(&Transaction::replace(&compiler.take_whole()));
     committed.map_err(|error| error.to_string())?;
     let mut past = vec![compiler.ruleset().clone()];
-    for events in events.chunks(3) {
+    for (number, events) in events.chunks(3).enumerate() {
         for event in events {
             compiler.apply(event.clone());
+        }
+        if number % 2 == 1 {
+            std::mem::swap(&mut protection, &mut other);
+            compiler.protect(protection.clone());
         }
         let committed = programmed.commit(&compiler.take_transaction());
         committed.map_err(|error| error.to_string())?;

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netpol_agent::dataplane::{Dataplane, DataplaneError, Found, NetlinkDataplane};
+use netpol_agent::dataplane::{Dataplane, Found, NetlinkDataplane, NetlinkError};
 use netpol_tests::lab::{LabError, Netns};
 use policy_compiler::ruleset::{Ruleset, Transaction};
 use serde_json::Value;
@@ -47,19 +47,19 @@ impl Programmed {
         })
     }
 
-    pub(crate) fn commit(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+    pub(crate) fn commit(&mut self, transaction: &Transaction) -> Result<(), NetlinkError> {
         self.runtime.block_on(self.dataplane.commit(transaction))
     }
 
-    pub(crate) fn repair(&mut self, transaction: &Transaction) -> Result<(), DataplaneError> {
+    pub(crate) fn repair(&mut self, transaction: &Transaction) -> Result<(), NetlinkError> {
         self.runtime.block_on(self.dataplane.repair(transaction))
     }
 
-    pub(crate) fn has_table(&mut self) -> Result<bool, DataplaneError> {
+    pub(crate) fn has_table(&mut self) -> Result<bool, NetlinkError> {
         self.runtime.block_on(self.dataplane.has_table())
     }
 
-    pub(crate) fn read(&mut self, wanted: &Ruleset) -> Result<Found, DataplaneError> {
+    pub(crate) fn read(&mut self, wanted: &Ruleset) -> Result<Found, NetlinkError> {
         let wanted = Arc::new(wanted.clone());
         self.runtime.block_on(self.dataplane.read(wanted))
     }

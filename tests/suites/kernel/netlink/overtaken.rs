@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use netpol_agent::dataplane::{DataplaneError, Found, NetlinkError};
+use netpol_agent::dataplane::{Found, NetlinkError};
 use policy_compiler::ruleset::{Comment, Elements, Family, Ident, Set, SetKey, TABLE, Transaction};
 
 use super::Programmed;
@@ -76,7 +76,7 @@ fn a_repair_is_never_for_another_table_than_was_read() {
                 Err(error) if error.is_overtaken() => overtaken += 1,
                 Err(error) => panic!("after {done} and {overtaken}: {error}"),
             },
-            Ok(Found::Same) | Err(DataplaneError::Netlink(NetlinkError::Restless { .. })) => {}
+            Ok(Found::Same) | Err(NetlinkError::Restless { .. }) => {}
             other => panic!("{other:?}"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netpol_agent::dataplane::{DataplaneError, NetlinkError};
+use netpol_agent::dataplane::NetlinkError;
 use policy_compiler::ruleset::{
     AddressMatch, Comment, Element, Elements, Family, Hook, Ident, Match, Operation, Rule, Ruleset,
     SetKey, Side, Transaction, Verdict,
@@ -176,10 +176,7 @@ fn errors_name_the_command_and_leave_nothing_behind() {
         let text = error.to_string();
         assert!(text.contains(why), "{shown}: {text}");
         if command.is_empty() {
-            let is_whole = matches!(
-                error,
-                DataplaneError::Netlink(NetlinkError::BatchRefused { .. })
-            );
+            let is_whole = matches!(error, NetlinkError::BatchRefused { .. });
             assert!(is_whole || text.contains(&shown), "{shown}: {text}");
         } else {
             assert!(text.contains(command), "{shown}: {text}");
@@ -199,9 +196,9 @@ fn many_refusals_are_counted_or_lost_but_never_success() {
         let flush = |i| Operation::FlushChain(ident(&format!("missing-{i}")));
         let transaction = Transaction::new((0..count).map(flush).collect());
         match programmed.commit(&transaction) {
-            Err(DataplaneError::Netlink(NetlinkError::Refused {
+            Err(NetlinkError::Refused {
                 command, others, ..
-            })) => {
+            }) => {
                 assert_eq!(command, "flush chain inet netpol missing-0");
                 assert!(
                     others == count - 1 || count > 1000 && others > 100,

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::TryRecvError;
 
-use netpol_agent::dataplane::{DataplaneError, Found, NetlinkError};
+use netpol_agent::dataplane::{Found, NetlinkError};
 use policy_compiler::ruleset::Transaction;
 
 use super::Programmed;
@@ -42,7 +42,7 @@ fn nothing_is_found_half_changed() {
                     ]
                 );
             }
-            Err(DataplaneError::Netlink(NetlinkError::Restless { .. })) => {}
+            Err(NetlinkError::Restless { .. }) => {}
             other => panic!("{other:?}"),
         }
         match commits.try_recv() {

@@ -2,8 +2,8 @@
 
 use netpol_tests::fixture;
 use netpol_tests::lab::NODES;
-use netpol_tests::worlds::{drop_log, history, name, scope};
-use policy_compiler::compile::{compile, compile_with};
+use netpol_tests::worlds::{drop_log, history, name, protection, scope};
+use policy_compiler::compile::{Protection, compile, compile_protected};
 use policy_compiler::index::{Compiler, Event};
 use policy_compiler::model::NodeScope;
 use policy_compiler::ruleset::{DropLog, Transaction};
@@ -37,16 +37,21 @@ fn every_change_of_random_worlds_is_the_same_both_ways() {
         ..Config::default()
     });
     let outcome = runner.run(
-        &(history(16), scope(), drop_log()),
-        |(events, scope, log)| {
+        &(
+            history(16),
+            scope(),
+            drop_log(),
+            [protection(), protection()],
+        ),
+        |(events, scope, log, protections)| {
             let mut ways = ways.borrow_mut();
-            follow(&mut ways, &events, &scope, log).map_err(TestCaseError::fail)
+            follow(&mut ways, &events, &scope, log, protections).map_err(TestCaseError::fail)
         },
     );
     match outcome {
         Ok(()) => {}
-        Err(TestError::Fail(why, (events, scope, log))) => {
-            panic!("{scope:?}, {log:?}\n{events:#?}\n{why}")
+        Err(TestError::Fail(why, (events, scope, log, protections))) => {
+            panic!("{scope:?}, {log:?}, {protections:#?}\n{events:#?}\n{why}")
         }
         Err(TestError::Abort(why)) => panic!("{why}"),
     }
@@ -57,12 +62,18 @@ fn follow(
     events: &[Event],
     scope: &NodeScope,
     log: Option<DropLog>,
+    [mut protection, mut other]: [Protection; 2],
 ) -> Result<(), String> {
-    let mut compiler = Compiler::new(scope.clone()).with_drop_log(log);
-    ways.commit(&Transaction::replace(compiler.ruleset()))?;
-    for events in events.chunks(3) {
+    let compiler = Compiler::new(scope.clone()).with_protection(protection.clone());
+    let mut compiler = compiler.with_drop_log(log);
+    ways.commit(&Transaction::replace(&compiler.take_whole()))?;
+    for (number, events) in events.chunks(3).enumerate() {
         for event in events {
             compiler.apply(event.clone());
+        }
+        if number % 2 == 1 {
+            std::mem::swap(&mut protection, &mut other);
+            compiler.protect(protection.clone());
         }
         let transaction = compiler.take_transaction();
         if !transaction.is_empty() {
@@ -70,7 +81,7 @@ fn follow(
             ways.compare()?;
         }
     }
-    let whole = compile_with(compiler.snapshot(), scope, log.as_ref());
+    let whole = compile_protected(compiler.snapshot(), scope, log.as_ref(), &protection);
     ways.commit(&Transaction::replace(&whole))?;
     ways.compare()
 }

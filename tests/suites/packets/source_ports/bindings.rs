@@ -116,6 +116,7 @@ const RULES: &str = r#"
 		ip saddr @guarded4 iif . ip saddr != @bound4 goto forged
 		ip6 saddr @guarded6 iif . ip6 saddr != @bound6 goto forged
 		arp saddr ip @guarded4 iif . arp saddr ip != @bound4 goto forged-neighbour
+		icmpv6 type nd-router-advert iif @pods goto forged-neighbour
 		icmpv6 type nd-neighbor-advert @th,64,128 @guarded6 iif . @th,64,128 != @bound6 goto forged-neighbour
 	}
 
@@ -173,6 +174,7 @@ fn the_table_is_kept_as_it_should_be() {
         "insert rule bridge netpol ports accept".to_owned(),
         "add chain bridge netpol more".to_owned(),
         "add set bridge netpol more { type mark; }".to_owned(),
+        "flush set bridge netpol pods".to_owned(),
         "add table bridge netpol { flags dormant; }".to_owned(),
         "delete table bridge netpol".to_owned(),
         "flush ruleset".to_owned(),

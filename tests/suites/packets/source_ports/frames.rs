@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use netpol_tests::lab::{
     IpProtocol, Lab, Place, Probe, Token, Topology, Transport, arp_reply, frame,
-    neighbour_advertisement, own_mac, privileged, send_frames,
+    neighbour_advertisement, own_mac, privileged, router_advertisement, send_frames,
 };
 
 use super::{ARRIVED_WITHIN, DENIED_WITHIN, NODE, guarded, request};
@@ -14,6 +14,7 @@ use crate::world::{CALLER, NEAR, STRANGER, addresses, at, check};
 const IPV4: u16 = 0x0800;
 const ARP: u16 = 0x0806;
 const IPV6: u16 = 0x86dd;
+const ALL_NODES: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
 
 /// How long it is waited for what must come, or must not.
 fn time_for(must_come: bool) -> Duration {
@@ -110,6 +111,46 @@ fn neighbours_are_not_where_a_forger_says() {
             }
         }
         check(&mut lab, &probes[..1]);
+    }
+}
+
+/// Who listens to routers, as Linux does by default, does not take a pod for one.
+#[test]
+fn no_pod_is_a_router() {
+    if !privileged("no_pod_is_a_router") {
+        return;
+    }
+    for guard in ["off", "on"] {
+        let (lab, _) = guarded(Topology::Bridge, &["--source-guard", guard]);
+        let [forger, near] = [STRANGER, NEAR].map(|pod| lab.host(&at(pod)).expect("a pod").netns());
+        near.sysctl(&[("net/ipv6/conf/eth0/accept_ra", "1")])
+            .unwrap_or_else(|error| panic!("{error}"));
+        let own = [
+            "ip", "-6", "-o", "address", "show", "dev", "eth0", "scope", "link",
+        ];
+        let own = forger
+            .run(&own, "")
+            .unwrap_or_else(|error| panic!("{error}"));
+        let own = own
+            .split("inet6 ")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next());
+        let own: Ipv6Addr = own.and_then(|own| own.parse().ok()).expect("an address");
+        let network = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0);
+        let told = router_advertisement(own, network);
+        let frames = [frame(ALL_NODES, mac_of(&lab, STRANGER), &[], IPV6, &told)];
+        let sent = forger.call(move || send_frames(&frames)).expect("alive");
+        sent.expect("sent");
+        let is_fooled = || {
+            let ways = near.run(&["ip", "-6", "route", "show", "default"], "");
+            ways.unwrap_or_else(|error| panic!("{error}"))
+                .contains(&own.to_string())
+        };
+        let deadline = Instant::now() + DENIED_WITHIN;
+        while !is_fooled() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(is_fooled(), guard == "off", "guard {guard}");
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Content {
     pub(crate) guarded: BTreeSet<IpAddr>,
     /// Ports, by the number of their link, and the addresses bound to them.
     pub(crate) bound: BTreeSet<(u32, IpAddr)>,
+    /// The ports that addresses are bound to.
+    pub(crate) pods: BTreeSet<u32>,
     /// Ports that lead to other links of the node: whatever comes there has passed a guarded port before, or no port.
     pub(crate) passages: BTreeSet<u32>,
 }
@@ -47,10 +49,8 @@ impl Content {
                 };
                 pairs.map(key).collect()
             }
-            Keys::Ports => {
-                let ports = self.passages.iter();
-                ports.map(|port| port.to_ne_bytes().to_vec()).collect()
-            }
+            Keys::Pods => ports(&self.pods),
+            Keys::Passages => ports(&self.passages),
         }
     }
 
@@ -76,8 +76,14 @@ impl Content {
                 },
                 None => (false, false),
             },
-            Keys::Ports => match <[u8; 4]>::try_from(key) {
-                Ok(port) => (true, self.passages.insert(u32::from_ne_bytes(port))),
+            Keys::Pods | Keys::Passages => match <[u8; 4]>::try_from(key) {
+                Ok(port) => {
+                    let ports = match of {
+                        Keys::Pods => &mut self.pods,
+                        _ => &mut self.passages,
+                    };
+                    (true, ports.insert(u32::from_ne_bytes(port)))
+                }
                 Err(_) => (false, false),
             },
         };
@@ -93,6 +99,11 @@ impl Content {
             elements(commands, NEW_ELEMENTS, CREATE, set, new.difference(&old));
         }
     }
+}
+
+fn ports(ports: &BTreeSet<u32>) -> BTreeSet<Vec<u8>> {
+    let keys = ports.iter().map(|port| port.to_ne_bytes().to_vec());
+    keys.collect()
 }
 
 fn elements<'a>(

@@ -10,12 +10,16 @@
 //!     ip saddr @guarded4 iif . ip saddr != @bound4 goto forged
 //!     ip6 saddr @guarded6 iif . ip6 saddr != @bound6 goto forged
 //!     arp saddr ip @guarded4 iif . arp saddr ip != @bound4 goto forged-neighbour
+//!     icmpv6 type nd-router-advert iif @pods goto forged-neighbour
 //!     icmpv6 type nd-neighbor-advert, its target as ip6 saddr above, goto forged-neighbour
 //! }
 //! ```
 //!
 //! The tag of VLAN 0 means no VLAN: who receives such a frame takes it as if it had none. But `br_netfilter` passes over all
 //! tagged frames, so that no policy would hold between pods of a bridge that send them.
+//!
+//! No pod is a router: whom it says it is one to, and who listens to routers, as Linux does by default, would send it all
+//! that goes to addresses far away, or that it says are on the link.
 
 use policy_compiler::model::Direction;
 use policy_compiler::ruleset::{DropLog, DropOf, DropPoint};
@@ -57,16 +61,19 @@ pub(super) enum Keys {
     Addresses { v4: bool },
     /// Ports with addresses of a family.
     Pairs { v4: bool },
-    /// Ports.
-    Ports,
+    /// Ports of pods.
+    Pods,
+    /// Ports that lead to the node itself.
+    Passages,
 }
 
-pub(super) const SETS: [(&str, Keys); 5] = [
+pub(super) const SETS: [(&str, Keys); 6] = [
     ("bound4", Keys::Pairs { v4: true }),
     ("bound6", Keys::Pairs { v4: false }),
     ("guarded4", Keys::Addresses { v4: true }),
     ("guarded6", Keys::Addresses { v4: false }),
-    ("passages", Keys::Ports),
+    ("passages", Keys::Passages),
+    ("pods", Keys::Pods),
 ];
 
 /// Packets that were dropped.
@@ -74,7 +81,7 @@ pub(super) const SETS: [(&str, Keys); 5] = [
 pub(crate) struct Drops {
     /// They bore an address that belongs elsewhere.
     pub(crate) source: u64,
-    /// They said, in ARP or neighbour discovery, that such an address is here.
+    /// They said, in ARP or neighbour discovery, that such an address or a router is here.
     pub(crate) neighbour: u64,
     /// They bore a tag of VLAN 0.
     pub(crate) tagged: u64,
@@ -94,7 +101,7 @@ impl Keys {
                 let (kind, length) = address(v4);
                 (LINK << PART | kind, length + 4)
             }
-            Self::Ports => (LINK, 4),
+            Self::Pods | Self::Passages => (LINK, 4),
         }
     }
 }
@@ -142,7 +149,7 @@ fn write_set(writer: &mut Writer, number: u32, name: &str, keys: Keys) {
     let userdata = match keys {
         Keys::Addresses { .. } => Userdata::of_key(),
         Keys::Pairs { .. } => Userdata::of_concatenation(),
-        Keys::Ports => Userdata::of_number(),
+        Keys::Pods | Keys::Passages => Userdata::of_number(),
     };
     writer.text(OBJECT_NAME, name);
     writer.be32(FLAGS, 0);
@@ -196,11 +203,15 @@ pub(super) fn rules(log: Option<&DropLog>) -> Vec<(&'static str, Vec<u8>)> {
         e.bound(Header::Network, 14, true, FORGED_NEIGHBOUR);
     }));
     rules.push(rule(PORTS, &|e| {
+        const ROUTER_ADVERTISEMENT: u8 = 134;
+        e.icmpv6(ROUTER_ADVERTISEMENT);
+        e.port();
+        e.lookup("pods", None);
+        e.verdict(Target::Goto(FORGED_NEIGHBOUR));
+    }));
+    rules.push(rule(PORTS, &|e| {
         const ADVERTISEMENT: u8 = 136;
-        e.protocol([0x86, 0xdd]);
-        e.transport_protocol(58);
-        e.payload(Header::Transport, 0, 1, FIRST_REGISTER);
-        e.compare(Compare::Equal, &[ADVERTISEMENT]);
+        e.icmpv6(ADVERTISEMENT);
         e.bound(Header::Transport, 8, false, FORGED_NEIGHBOUR);
     }));
     if let Some(log) = log {
@@ -252,6 +263,14 @@ impl Expressions<'_> {
     fn transport_protocol(&mut self, number: u8) {
         self.meta_of(16);
         self.compare(Compare::Equal, &[number]);
+    }
+
+    /// A message of this type.
+    fn icmpv6(&mut self, kind: u8) {
+        self.protocol([0x86, 0xdd]);
+        self.transport_protocol(58);
+        self.payload(Header::Transport, 0, 1, FIRST_REGISTER);
+        self.compare(Compare::Equal, &[kind]);
     }
 
     /// Two bytes of the link's own header.

@@ -16,10 +16,7 @@ use policy_compiler::ruleset::DropLog;
 
 use super::NetlinkError;
 use super::error::reason;
-use super::numbers::{
-    COUNTER, GET_GENERATION, GET_OBJECTS, IN_TABLE, NAME, NEW_GENERATION, NEW_OBJECT, OBJECT_DATA,
-    OBJECT_TYPE,
-};
+use super::numbers::{COUNTER, GET_OBJECTS, IN_TABLE, NAME, NEW_OBJECT, OBJECT_DATA, OBJECT_TYPE};
 use crate::netlink::{Attributes, Channel, Header, NFTABLES, Writer, kind};
 use commands::Commands;
 pub(crate) use content::Content;
@@ -27,7 +24,7 @@ pub(crate) use layout::Drops;
 pub(crate) use read::FoundTable;
 
 /// `NFPROTO_BRIDGE`
-const BRIDGE: u8 = 7;
+pub(super) const BRIDGE: u8 = 7;
 
 /// Bytes of a datagram at most: so much the kernel dumps at once if there is room for it.
 const DATAGRAM: usize = 32 << 10;
@@ -58,6 +55,11 @@ impl PortTable {
         Ok(Self { channel, log })
     }
 
+    /// The number that the kernel knows the socket by. Notifications of its commits bear it.
+    pub(crate) fn port(&self) -> u32 {
+        self.channel.port()
+    }
+
     /// Makes the table hold `new`: where it is known to hold `old`, by what differs; otherwise it is made anew in the
     /// same commit that deletes what was there.
     pub(crate) fn write(
@@ -85,21 +87,6 @@ impl PortTable {
         commands.delete_table();
         self.commit(commands)?;
         Ok(true)
-    }
-
-    /// The number of the last commit to nftables, by whomever; `None` if it is not told.
-    pub(crate) fn generation(&mut self) -> Result<Option<u32>, NetlinkError> {
-        let mut generation = None;
-        self.ask(
-            Header::nftables(GET_GENERATION),
-            |_| {},
-            NEW_GENERATION,
-            |attributes| {
-                let found = attributes.clone().find(|attribute| attribute.kind == 1);
-                generation = found.map(|attribute| attribute.number());
-            },
-        )?;
-        Ok(generation)
     }
 
     /// Packets dropped since the table was made.

@@ -101,7 +101,11 @@ pub(super) fn contents(elements: &[FoundElement], key: SetKey) -> Option<Content
             for element in elements {
                 let key = element.key?;
                 let (rest, padded) = key.bytes().split_last_chunk::<4>()?;
-                let port = u16::from_be_bytes([padded[0], padded[1]]);
+                // Anything but zeroes behind a port is the key of no packet.
+                let [high, low, 0, 0] = *padded else {
+                    return None;
+                };
+                let port = u16::from_be_bytes([high, low]);
                 let address = address(&Key::of(rest))?;
                 put(Element::AddressPort(address, port), element.is_odd);
             }

@@ -12,9 +12,10 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
+use super::ports::{BRIDGE, PortTable};
 use super::{NetlinkDataplane, NetlinkError};
 use crate::dataplane::Disturbance;
-use crate::netlink::{Channel, Received};
+use crate::netlink::{Channel, INET, Received};
 pub(super) use notice::Notices;
 
 /// `NFNLGRP_NFTABLES`
@@ -49,17 +50,26 @@ impl Watcher {
 
     /// As [`Watcher::open`], with so many bytes for what is not read yet.
     pub fn with_buffer(own: &NetlinkDataplane, bytes: usize) -> Result<Self, NetlinkError> {
+        Self::listen(Notices::new(INET, own.port()), bytes)
+    }
+
+    /// The same for table `bridge netpol`.
+    pub(crate) fn of_ports(own: &PortTable) -> Result<Self, NetlinkError> {
+        Self::listen(Notices::new(BRIDGE, own.port()), NOTICES)
+    }
+
+    fn listen(notices: Notices, bytes: usize) -> Result<Self, NetlinkError> {
         let open = || {
             let mut channel = Channel::open(DATAGRAM)?;
             channel.reserve_receiving(bytes)?;
             channel.join(GROUP)?;
-            registered(channel)
+            channel.registered()
         };
         let channel =
             open().map_err(|source| NetlinkError::socket("listening to nftables", source))?;
         Ok(Self {
             channel,
-            notices: Notices::new(own.port()),
+            notices,
             due: None,
         })
     }
@@ -103,13 +113,4 @@ impl Watcher {
         });
         read.unwrap_or(Ok(()))
     }
-}
-
-/// A socket that the runtime wakes this task for.
-#[expect(
-    deprecated,
-    reason = "what replaces it is unsafe; a `Channel` owns its descriptor and shows no other, which is all that it asks for"
-)]
-fn registered(channel: Channel) -> io::Result<AsyncFd<Channel>> {
-    AsyncFd::new(channel)
 }

@@ -7,7 +7,7 @@ use super::super::numbers::{
     NEW_ELEMENTS, NEW_GENERATION, NEW_RULE, NEW_SET, NEW_TABLE,
 };
 use crate::dataplane::{Disturbance, Foreign, Part, Process};
-use crate::netlink::{INET, Message, Messages, NFTABLES};
+use crate::netlink::{Message, Messages, NFTABLES};
 
 /// `NFTA_GEN_PROC_PID`
 const PROCESS: u16 = 2;
@@ -17,6 +17,8 @@ const PROCESS_NAME: u16 = 3;
 /// What is known of other programs' commits.
 #[derive(Debug)]
 pub(in super::super) struct Notices {
+    /// The family of the table.
+    family: u8,
     /// The number of the agent's own socket.
     own: u32,
     /// A commit whose end has not been seen.
@@ -26,8 +28,9 @@ pub(in super::super) struct Notices {
 }
 
 impl Notices {
-    pub(in super::super) fn new(own: u32) -> Self {
+    pub(in super::super) fn new(family: u8, own: u32) -> Self {
         Self {
+            family,
             own,
             commit: None,
             done: None,
@@ -62,7 +65,7 @@ impl Notices {
                     foreign.process = process(&message);
                     self.add(Disturbance::Foreign(foreign));
                 }
-            } else if is_own_table(&message) {
+            } else if self.is_own_table(&message) {
                 let foreign = self.commit.get_or_insert_default();
                 foreign.add(part(kind));
                 match kind {
@@ -74,19 +77,20 @@ impl Notices {
         }
     }
 
+    /// The table's name is the first attribute in all of them.
+    fn is_own_table(&self, message: &Message<'_>) -> bool {
+        let find_name = || message.attributes().find(|a| a.kind == IN_TABLE);
+        message.family() == Some(self.family)
+            && find_name()
+                .is_some_and(|name| name.value.strip_suffix(&[0]) == Some(TABLE.as_bytes()))
+    }
+
     fn add(&mut self, disturbance: Disturbance) {
         match &mut self.done {
             Some(done) => done.merge(disturbance),
             None => self.done = Some(disturbance),
         }
     }
-}
-
-/// The table's name is the first attribute in all of them.
-fn is_own_table(message: &Message<'_>) -> bool {
-    let find_name = || message.attributes().find(|a| a.kind == IN_TABLE);
-    message.family() == Some(INET)
-        && find_name().is_some_and(|name| name.value.strip_suffix(&[0]) == Some(TABLE.as_bytes()))
 }
 
 fn part(kind: u8) -> Part {

@@ -1,5 +1,6 @@
 //! Pods that wait for their rules.
 
+mod late;
 mod stances;
 
 use futures::StreamExt;
@@ -234,27 +235,6 @@ async fn a_stopped_sandbox_takes_its_address_away_at_once() {
         starts.tell(GateEvent::Stopped(sandbox("other", "10.244.1.4")));
         pass(60).await;
         assert_eq!(seen(&mut answer), Seen::GivenUp);
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_was_not_waited_for_is_counted_and_measured() {
-    run(async {
-        let starts = Starts::ready(Mode::Auto).await;
-        let answer = starts.start("db", "10.244.1.3");
-        pass(1_000).await;
-        drop(answer);
-        pass(10_000).await;
-        assert_eq!(starts.counts(), ["0", "1", "0"]);
-        starts.object("db", None);
-        pass(60).await;
-        assert_eq!(starts.counts(), ["0", "1", "1"]);
-        let sum: f64 = starts
-            .metric("netpol_pod_start_gap_seconds_sum")
-            .parse()
-            .expect("a number");
-        assert!((11.0..12.0).contains(&sum), "{sum}");
     })
     .await;
 }

@@ -174,3 +174,22 @@ fn sandboxes_without_objects_do_not_pile_up() {
     let runtime = overlay.runtime.expect("connected");
     assert!(runtime.size() <= 3 * 1025, "{}", runtime.size());
 }
+
+/// As of sandboxes that another plugin refuses after this one was asked.
+#[test]
+fn sandboxes_that_never_stop_do_not_pile_up() {
+    let mut overlay = overlay();
+    overlay.connected();
+    let long = sandbox("long", "long", "long", 3);
+    overlay.started(&long);
+    overlay.api(Event::Pod(pod("long", "long", None)));
+    for number in 0..5_000 {
+        let (id, name) = (format!("s{number}"), format!("p{number}"));
+        overlay.started(&sandbox(&id, &name, &id, 2));
+        overlay.api(Event::Pod(pod(&name, &id, None)));
+        overlay.api(Event::PodDeleted(key(&name)));
+    }
+    assert!(overlay.knows(&long), "it is still there");
+    let runtime = overlay.runtime.expect("connected");
+    assert!(runtime.size() <= 3 * 1026, "{}", runtime.size());
+}

@@ -60,6 +60,19 @@ fn intervals_are_made_of_their_ends() {
     }
 }
 
+/// It looks like what is wanted and matches no packet: the table it is in is not right.
+#[test]
+fn a_pair_with_more_behind_its_port_is_none() {
+    let key = SetKey::AddressPort(Family::V4);
+    let pair = Element::AddressPort([10, 1, 0, 1].into(), 80);
+    for (behind, expected) in [([0, 0], Some(vec![pair])), ([0, 1], None), ([1, 0], None)] {
+        let [third, fourth] = behind;
+        let found = [beginning(&[10, 1, 0, 1, 0, 80, third, fourth])];
+        let found = contents(&found, key).map(|contents| contents.plain);
+        assert_eq!(found, expected, "{behind:?}");
+    }
+}
+
 fn element() -> impl Strategy<Value = (SetKey, Element)> {
     let v4 = any::<(u32, u32)>().prop_map(|(a, b)| (a.min(b), a.max(b)));
     let v4 = v4.prop_map(|(a, b)| (Ipv4Addr::from(a).into(), Ipv4Addr::from(b).into()));

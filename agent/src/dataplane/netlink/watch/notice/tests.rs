@@ -1,4 +1,5 @@
 use super::*;
+use crate::netlink::INET;
 
 const OWN: u32 = 77;
 
@@ -35,7 +36,7 @@ fn end(port: u32, name: &[u8]) -> Vec<u8> {
 }
 
 fn told(messages: &[Vec<u8>]) -> Option<Disturbance> {
-    let mut notices = Notices::new(OWN);
+    let mut notices = Notices::new(INET, OWN);
     notices.take(&messages.concat());
     notices.tell()
 }
@@ -140,8 +141,22 @@ fn what_is_not_foreign_or_not_of_the_table_is_passed_over() {
 }
 
 #[test]
+fn a_table_is_told_from_the_one_of_another_family() {
+    const BRIDGE: u8 = 7;
+    let rows = [(INET, BRIDGE), (BRIDGE, INET)];
+    for (family, other) in rows {
+        let mut notices = Notices::new(family, OWN);
+        let deleted = |family| message(5, 10, 2, family, &attribute(1, b"netpol\0"));
+        notices.take(&[deleted(other), end(5, b"nft\0")].concat());
+        assert_eq!(notices.tell(), None, "{family}");
+        notices.take(&[deleted(family), end(5, b"nft\0")].concat());
+        assert!(notices.tell().is_some(), "{family}");
+    }
+}
+
+#[test]
 fn the_end_of_an_own_commit_does_not_end_a_foreign_one() {
-    let mut notices = Notices::new(OWN);
+    let mut notices = Notices::new(INET, OWN);
     notices.take(&[foreign(2), end(OWN, b"netpol\0")].concat());
     assert_eq!(notices.tell(), None);
     notices.take(&end(5, b"nft\0"));
@@ -150,7 +165,7 @@ fn the_end_of_an_own_commit_does_not_end_a_foreign_one() {
 
 #[test]
 fn what_is_lost_is_told_but_not_in_place_of_what_is_known() {
-    let mut notices = Notices::new(OWN);
+    let mut notices = Notices::new(INET, OWN);
     notices.overrun();
     assert_eq!(notices.tell(), Some(Disturbance::Overrun));
     notices.take(&foreign(2));
@@ -168,7 +183,7 @@ fn what_is_lost_is_told_but_not_in_place_of_what_is_known() {
 fn messages_cut_anywhere_do_no_harm() {
     let whole = [foreign(2), end(5, b"nft\0")].concat();
     for length in 0..whole.len() {
-        let mut notices = Notices::new(OWN);
+        let mut notices = Notices::new(INET, OWN);
         notices.take(&whole[..length]);
         assert_eq!(notices.tell(), None, "{length}");
     }
