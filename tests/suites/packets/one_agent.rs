@@ -108,20 +108,17 @@ fn the_next_waits_for_the_first_to_end() {
     if !privileged("the_next_waits_for_the_first_to_end") {
         return;
     }
-    for [old, new] in [["netlink", "nft"], ["nft", "netlink"]] {
-        let (mut lab, folder) = world(Topology::Bridge);
-        start(&mut lab, &folder, &[&format!("--dataplane={old}")]);
-        let dataplane = format!("--dataplane={new}");
-        let mut next = another(&lab, "next", &folder, &[&dataplane]);
-        lab.stop_agent(NODE, Signal::SIGTERM)
-            .unwrap_or_else(|error| panic!("{error}"));
-        let netns = lab.host(&Place::node(NODE)).expect("a node").netns();
-        next.wait_ready(netns)
-            .unwrap_or_else(|error| panic!("{error}"));
-        send(&lab, STRANGER, NEAR, [5001]);
-        await_first(next.flow_file(), 5001);
-        awaited("it says so once", || {
-            (next.log().matches(WAITS).count() == 1).then_some(())
-        });
-    }
+    let (mut lab, folder) = world(Topology::Bridge);
+    start(&mut lab, &folder, &[]);
+    let mut next = another(&lab, "next", &folder, &[]);
+    lab.stop_agent(NODE, Signal::SIGTERM)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let netns = lab.host(&Place::node(NODE)).expect("a node").netns();
+    next.wait_ready(netns)
+        .unwrap_or_else(|error| panic!("{error}"));
+    send(&lab, STRANGER, NEAR, [5001]);
+    await_first(next.flow_file(), 5001);
+    awaited("it says so once", || {
+        (next.log().matches(WAITS).count() == 1).then_some(())
+    });
 }
