@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 /// Longer than anything here takes.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(180);
 
 /// Longer than containerd takes from an answer to the first container, and shorter than the deadline.
 const WATCHED: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use super::command::POLL;
 const FOLDERS: &str = "netpol-cluster-";
 const CGROUPS: &str = "netpol-node-";
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
-const EMPTY_WITHIN: Duration = Duration::from_secs(5);
+const EMPTY_WITHIN: Duration = Duration::from_secs(60);
 
 /// The name of the control group of a node of this process.
 pub(super) fn cgroup(node: &str) -> String {

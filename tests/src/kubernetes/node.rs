@@ -12,8 +12,8 @@ use crate::control_plane::program::{Program, Recipe};
 use crate::control_plane::worker::Worker;
 use crate::lab::{Netns, NodeSpec};
 
-const FURNISHED_WITHIN: Duration = Duration::from_secs(60);
-const GONE_WITHIN: Duration = Duration::from_secs(20);
+const FURNISHED_WITHIN: Duration = Duration::from_secs(180);
+const GONE_WITHIN: Duration = Duration::from_secs(120);
 
 /// The command that makes images known to a node, but for the archive they are in.
 pub const IMPORT: [&str; 7] = [
