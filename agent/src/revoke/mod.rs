@@ -17,6 +17,7 @@ mod failures;
 mod pace;
 mod pass;
 mod record;
+mod rest;
 mod running;
 mod worker;
 

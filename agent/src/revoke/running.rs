@@ -16,6 +16,7 @@ use super::failures::{FIRST_RETRY, Failures};
 use super::pace::Pace;
 use super::pass::{Change, Pass};
 use super::record::Record;
+use super::rest::Rest;
 use super::worker::{Tell, Told, Worker};
 use crate::conntrack::ConntrackError;
 use crate::enforce::reach;
@@ -25,10 +26,6 @@ use crate::telemetry::Telemetry;
 /// After a commit, a packet that the old rules let through is on its way for some time yet before its connection is in
 /// the kernel's list; and what is committed next often belongs to the same change.
 const SETTLE: Duration = Duration::from_millis(3);
-
-/// Where changes never end, looking at connections takes half of a thread's time at most, but for a look that takes
-/// longer than this.
-const LONGEST_REST: Duration = Duration::from_millis(150);
 
 /// Something to do.
 #[derive(Debug)]
@@ -54,6 +51,7 @@ pub(super) struct Running {
     committing: Change,
     /// What the kernel has and nobody has looked at yet, and when to.
     pending: Option<(Change, Instant)>,
+    rest: Rest,
     /// No look is begun before this.
     rested: Instant,
     pass: Option<Pass>,
@@ -74,6 +72,7 @@ impl Running {
             left: BTreeSet::new(),
             committing: Change::default(),
             pending: None,
+            rest: Rest::default(),
             rested: Instant::now(),
             pass: None,
             pace: Pace::default(),
@@ -216,7 +215,7 @@ impl Running {
         let Some(pass) = self.pass.take() else { return };
         let now = Instant::now();
         let took = now - pass.began;
-        self.rested = now + took.min(LONGEST_REST);
+        self.rested = self.rest.after(took, now);
         flow_log.all_cut();
         let tally = match result {
             Ok(()) => {

@@ -19,6 +19,7 @@ use netpol_agent::enforce::{Enforcement, RARE_INSPECTION, Timing, enforce};
 use netpol_agent::flow_log::FlowLog;
 use netpol_agent::pod_start::PodStart;
 use netpol_agent::port_guard::PortGuard;
+use netpol_agent::revoke::Revocation;
 use netpol_agent::source::Update;
 use netpol_agent::telemetry::Telemetry;
 use netpol_agent::uplinks::Uplinks;
@@ -136,14 +137,23 @@ impl Agent {
             inner,
             commits: sender,
         };
+        let (scope, telemetry) = (NodeScope::Node(name(NODE)), Telemetry::default());
+        // Its thread is to look at this network's connections.
+        let revocation = netns.call({
+            let (scope, telemetry) = (scope.clone(), telemetry.clone());
+            move || Revocation::start(scope, &telemetry)
+        });
         let enforcement = Enforcement {
-            scope: NodeScope::Node(name(NODE)),
+            scope,
             inspection: RARE_INSPECTION,
             timing: Timing::default(),
-            telemetry: Telemetry::default(),
-            revocation: netpol_agent::revoke::Revocation::off(),
+            telemetry,
+            revocation: revocation.unwrap_or_else(|error| panic!("{error}")),
             flow_log: FlowLog::off(),
-            protection: Protection::default(),
+            protection: Protection {
+                source_guard: true,
+                ..Protection::default()
+            },
             uplinks: Uplinks::off(),
             port_guard: PortGuard::off(),
             pod_start: PodStart::off(),
@@ -324,6 +334,8 @@ impl Agent {
     }
 
     async fn idle(&mut self) {
+        // The last change's connections are looked at first.
+        sleep(QUIET).await;
         let before = cpu_time();
         sleep(IDLE).await;
         let used = cpu_time().saturating_sub(before);
