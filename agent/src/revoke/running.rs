@@ -27,6 +27,10 @@ use crate::telemetry::Telemetry;
 /// the kernel's list; and what is committed next often belongs to the same change.
 const SETTLE: Duration = Duration::from_millis(3);
 
+/// Where changes come one after another, a look that had to rest begins just behind one of them rather than into the next,
+/// which would wait for it. For a change it waits so long.
+const BEHIND: Duration = Duration::from_millis(20);
+
 /// Something to do.
 #[derive(Debug)]
 pub(super) enum Occurrence {
@@ -54,6 +58,8 @@ pub(super) struct Running {
     rest: Rest,
     /// No look is begun before this.
     rested: Instant,
+    /// When the first change after that has settled.
+    behind: Option<Instant>,
     pass: Option<Pass>,
     pace: Pace,
     cut: Record,
@@ -74,6 +80,7 @@ impl Running {
             pending: None,
             rest: Rest::default(),
             rested: Instant::now(),
+            behind: None,
             pass: None,
             pace: Pace::default(),
             cut: Record::default(),
@@ -118,7 +125,11 @@ impl Running {
         if change.concerned.is_empty() {
             return;
         }
-        let settled = Instant::now() + SETTLE;
+        let now = Instant::now();
+        let settled = now + SETTLE;
+        if now >= self.rested {
+            self.behind.get_or_insert(settled);
+        }
         match &mut self.pending {
             Some((pending, due)) => {
                 pending.merge(change);
@@ -140,7 +151,12 @@ impl Running {
             }
             (Some(_), _) => Occurrence::Told(self.worker.told().await),
             (None, Some((_, due))) => {
-                reach((*due).max(self.rested)).await;
+                let start = if *due >= self.rested {
+                    *due
+                } else {
+                    self.behind.unwrap_or(self.rested + BEHIND)
+                };
+                reach(start).await;
                 Occurrence::Due
             }
             (None, None) => pending().await,
@@ -170,6 +186,7 @@ impl Running {
     }
 
     fn begin(&mut self, compiler: &Compiler) {
+        self.behind = None;
         let Some((change, _)) = self.pending.take() else {
             return;
         };
@@ -216,6 +233,7 @@ impl Running {
         let now = Instant::now();
         let took = now - pass.began;
         self.rested = self.rest.after(took, now);
+        self.behind = None;
         flow_log.all_cut();
         let tally = match result {
             Ok(()) => {
@@ -232,6 +250,7 @@ impl Running {
     fn again(&mut self, pass: Pass, error: &ConntrackError, now: Instant) -> super::Tally {
         let pause = self.failures.again(error, now);
         self.rested = self.rested.max(now + FIRST_RETRY);
+        self.behind = Some(self.rested);
         self.telemetry.revocation_failed();
         let (mut change, tally) = pass.broken(&mut self.cut);
         let mut due = now + pause;

@@ -2,7 +2,9 @@
 
 mod bench;
 
-use tokio::time::Instant;
+use std::time::Duration;
+
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::worker::Told;
 use super::*;
@@ -196,4 +198,26 @@ async fn a_change_does_not_wait_for_what_failed() {
     assert!(waited.iter().all(|ms| (95..120).contains(ms)), "{waited:?}");
     assert_eq!(bench.pass(vec![flow(FAR, DB)]).await.len(), 1);
     assert!(!bench.turn().await, "what failed was looked at too");
+}
+
+/// Looks are few, and none begins where the next change would have to wait for it.
+#[tokio::test(start_paused = true)]
+async fn changes_without_end() {
+    let millis = Duration::from_millis;
+    let mut bench = Bench::begun(vec![]).await;
+    let mut changes = interval(millis(8));
+    let mut looks = 0;
+    for i in 0..1000 {
+        let changed = changes.tick().await;
+        bench.commit([policy(&[["web", "nobody"][i % 2]])]);
+        let is_due = timeout(millis(7), bench.due()).await.is_ok();
+        // What can only allow more is nothing to look at.
+        if is_due && bench.look().is_some() {
+            assert!(changed.elapsed() <= millis(4), "{i}");
+            sleep(millis(4)).await;
+            bench.pass(vec![]).await;
+            looks += 1;
+        }
+    }
+    assert!((20..30).contains(&looks), "{looks}");
 }
