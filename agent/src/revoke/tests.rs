@@ -205,12 +205,12 @@ async fn a_change_does_not_wait_for_what_failed() {
 async fn changes_without_end() {
     let millis = Duration::from_millis;
     let mut bench = Bench::begun(vec![]).await;
-    let mut changes = interval(millis(8));
+    let mut ticks = interval(millis(9));
     let mut looks = 0;
     for i in 0..1000 {
-        let changed = changes.tick().await;
+        let changed = ticks.tick().await;
         bench.commit([policy(&[["web", "nobody"][i % 2]])]);
-        let is_due = timeout(millis(7), bench.due()).await.is_ok();
+        let is_due = timeout(millis(8), bench.due()).await.is_ok();
         // What can only allow more is nothing to look at.
         if is_due && bench.look().is_some() {
             assert!(changed.elapsed() <= millis(4), "{i}");
