@@ -15,15 +15,19 @@ async fn request(address: SocketAddr, path: &str) -> String {
     answer
 }
 
+/// Where one answers that was started at a port of its own.
+async fn serving(telemetry: Telemetry) -> SocketAddr {
+    let any_port = "127.0.0.1:0".parse().expect("an address");
+    let server = Server::bind(any_port, telemetry).await.expect("a port");
+    let address = server.address().expect("bound");
+    tokio::spawn(server.run());
+    address
+}
+
 #[tokio::test]
 async fn probes_and_metrics() {
     let telemetry = Telemetry::default();
-    let any_port = "127.0.0.1:0".parse().expect("an address");
-    let server = Server::bind(any_port, telemetry.clone())
-        .await
-        .expect("a port");
-    let address = server.address().expect("bound");
-    tokio::spawn(server.run());
+    let address = serving(telemetry.clone()).await;
 
     telemetry.waiting_for("pods", Some("connection refused".to_owned()));
     let answer = request(address, "/readyz").await;
@@ -68,12 +72,7 @@ async fn probes_and_metrics() {
 
 #[tokio::test]
 async fn strangers_take_no_places_of_the_nodes_own() {
-    let any_port = "127.0.0.1:0".parse().expect("an address");
-    let server = Server::bind(any_port, Telemetry::default())
-        .await
-        .expect("a port");
-    let address = server.address().expect("bound");
-    tokio::spawn(server.run());
+    let address = serving(Telemetry::default()).await;
     let mut strangers = Vec::new();
     for _ in 0..=CONNECTIONS {
         let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
@@ -91,12 +90,7 @@ async fn strangers_take_no_places_of_the_nodes_own() {
 
 #[tokio::test]
 async fn idle_connections_shut_nobody_out() {
-    let any_port = "127.0.0.1:0".parse().expect("an address");
-    let server = Server::bind(any_port, Telemetry::default())
-        .await
-        .expect("a port");
-    let address = server.address().expect("bound");
-    tokio::spawn(server.run());
+    let address = serving(Telemetry::default()).await;
     let mut idle = Vec::new();
     for _ in 0..CONNECTIONS * 3 / 2 {
         let mut stream = TcpStream::connect(address).await.expect("connected");

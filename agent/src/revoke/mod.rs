@@ -13,6 +13,7 @@
 
 pub mod causes;
 pub mod concerned;
+mod debt;
 mod failures;
 mod pace;
 mod pass;

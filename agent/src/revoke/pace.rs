@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::debt::Debt;
+
 /// Connections may be judged this long at a time; one may take longer, where policies have very many rules.
 const TURN: Duration = Duration::from_millis(5);
 
@@ -13,14 +15,14 @@ const SHARE: u32 = 2;
 /// When the next turn may be. Many short turns take no more than one long.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// By then the loop has had its share for all turns so far.
-    settled: Instant,
+    /// The loop's share for all turns so far.
+    debt: Debt,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            settled: Instant::now(),
+            debt: Debt::since(Instant::now()),
         }
     }
 }
@@ -28,25 +30,18 @@ impl Default for Pace {
 impl Pace {
     /// When the next turn may begin. Where nothing else is to be done, pauses are as long as turns: timers count in milliseconds.
     pub(super) fn next(&self, now: Instant) -> Instant {
-        if self.owed(now) < TURN {
-            now
-        } else {
-            self.settled
-        }
+        let owed = self.debt.owed(now);
+        if owed < TURN { now } else { now + owed }
     }
 
     /// When a turn that begins now ends.
     pub(super) fn end(&self, start: Instant) -> Instant {
-        start + TURN.saturating_sub(self.owed(start))
+        start + TURN.saturating_sub(self.debt.owed(start))
     }
 
     /// Takes note of a turn.
     pub(super) fn took(&mut self, start: Instant, end: Instant) {
-        self.settled = self.settled.max(start) + (end - start) * SHARE;
-    }
-
-    fn owed(&self, now: Instant) -> Duration {
-        self.settled.saturating_duration_since(now)
+        self.debt.add(start, end, SHARE);
     }
 }
 
@@ -60,7 +55,12 @@ mod tests {
     /// `each` to judge, and `between` to find.
     fn run(each: Duration, between: Duration) -> (Duration, Duration) {
         let start = Instant::now();
-        let (mut pace, mut now) = (Pace { settled: start }, start);
+        let (mut pace, mut now) = (
+            Pace {
+                debt: Debt::since(start),
+            },
+            start,
+        );
         let (mut all, mut longest, mut stretch) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let mut left = each;
         while now < start + WHILE {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::debt::Debt;
+
 /// Where changes never end, looking takes a hundredth of a thread's time. A look walks the kernel's whole list, and a change of
 /// rules that is committed meanwhile waits for its end.
 const SHARE: u32 = 100;
@@ -19,14 +21,14 @@ const LONG: Duration = Duration::from_millis(150);
 
 #[derive(Debug)]
 pub(super) struct Rest {
-    /// By then looks have taken no more than their share.
-    settled: Instant,
+    /// What looks have taken beyond their share.
+    debt: Debt,
 }
 
 impl Default for Rest {
     fn default() -> Self {
         Self {
-            settled: Instant::now(),
+            debt: Debt::since(Instant::now()),
         }
     }
 }
@@ -35,9 +37,8 @@ impl Rest {
     /// When the next look may begin after one that took so long and ends now.
     pub(super) fn after(&mut self, took: Duration, now: Instant) -> Instant {
         let begun = now.checked_sub(took).unwrap_or(now);
-        self.settled = self.settled.max(begun) + took * SHARE;
-        let owed = self.settled.saturating_duration_since(now);
-        let rest = owed.saturating_sub(IN_ADVANCE);
+        self.debt.add(begun, now, SHARE);
+        let rest = self.debt.owed(now).saturating_sub(IN_ADVANCE);
         now + rest.min(LATEST.saturating_sub(took)).max(took.min(LONG))
     }
 }
@@ -53,7 +54,9 @@ mod tests {
     /// The pauses after so many looks, each of which begins as soon as it may.
     fn pauses(took: Duration, looks: usize) -> Vec<Duration> {
         let mut now = Instant::now();
-        let mut rest = Rest { settled: now };
+        let mut rest = Rest {
+            debt: Debt::since(now),
+        };
         let pause = |_| {
             let ended = now + took;
             now = rest.after(took, ended);

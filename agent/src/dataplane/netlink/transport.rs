@@ -7,7 +7,7 @@ use nix::libc;
 
 use super::NetlinkError;
 use super::ear::Ear;
-use crate::netlink::{Answer, Channel};
+use crate::netlink::{Answer, Channel, DUMP};
 
 pub(super) use repair::SinceRead;
 
@@ -15,8 +15,6 @@ pub(super) use repair::SinceRead;
 const SEND_BUFFER: usize = 512 << 20;
 /// Bytes for answers: some thousand refusals.
 const RECEIVE_BUFFER: usize = 1 << 20;
-/// Bytes of a datagram at most: so much the kernel dumps at once if there is room for it.
-const DATAGRAM: usize = 32 << 10;
 /// The kernel may ask for a batch again, as when a module of nftables is loaded for it.
 const ATTEMPTS: u32 = 5;
 
@@ -46,7 +44,7 @@ impl Transport {
     /// Opens one.
     pub(super) fn open() -> Result<Self, NetlinkError> {
         let open = || {
-            let channel = Channel::open(DATAGRAM)?;
+            let channel = Channel::open(DUMP)?;
             let limit = channel.reserve_sending(SEND_BUFFER)?;
             channel.reserve_receiving(RECEIVE_BUFFER)?;
             let ear = Ear::open(channel.port())?;

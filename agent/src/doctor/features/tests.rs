@@ -1,6 +1,5 @@
 use super::super::Level;
 use super::*;
-use crate::dataplane::NetlinkError;
 
 #[test]
 fn what_is_missing_is_named() {

@@ -12,15 +12,21 @@ fn repairs_of(telemetry: &Telemetry, kind: &str) -> String {
     line.expect("a metric").to_owned()
 }
 
+/// A loop that has written its table, which is right and may be changed at any time.
+async fn written() -> Bench {
+    let bench = Bench::start();
+    bench.dataplane.find_right();
+    bench.dataplane.set_changeable(true);
+    bench.add_all();
+    pass(60).await;
+    bench
+}
+
 /// What nobody told of, because it got lost.
 #[tokio::test(start_paused = true)]
 async fn what_is_not_told_is_found_by_comparing() {
     run(async {
-        let bench = Bench::start();
-        bench.dataplane.find_right();
-        bench.dataplane.set_changeable(true);
-        bench.add_all();
-        pass(60).await;
+        let bench = written().await;
         let (attempts, readings) = (bench.attempts(), bench.dataplane.readings());
         assert_eq!((attempts, readings), (1, 1));
         let commits = "netpol_commits_total{result=\"ok\"} 1\n";
@@ -58,11 +64,7 @@ async fn what_is_not_told_is_found_by_comparing() {
 #[tokio::test(start_paused = true)]
 async fn comparing_does_not_stand_in_the_way() {
     run(async {
-        let bench = Bench::start();
-        bench.dataplane.find_right();
-        bench.dataplane.set_changeable(true);
-        bench.add_all();
-        pass(60).await;
+        let bench = written().await;
         // What cannot be read is left alone.
         bench.dataplane.fail_reading("no");
         bench.dataplane.fail_reading("no again");
@@ -98,11 +100,7 @@ async fn comparing_does_not_stand_in_the_way() {
 #[tokio::test(start_paused = true)]
 async fn changes_without_end_and_comparing() {
     run(async {
-        let bench = Bench::start();
-        bench.dataplane.find_right();
-        bench.dataplane.set_changeable(true);
-        bench.add_all();
-        pass(60).await;
+        let bench = written().await;
         let change = async |times: u32, between: u64| {
             for i in 0..times {
                 bench.add_pod("web", &format!("10.244.1.{}", i % 250 + 1));

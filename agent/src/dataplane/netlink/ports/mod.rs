@@ -17,7 +17,7 @@ use policy_compiler::ruleset::DropLog;
 use super::NetlinkError;
 use super::error::reason;
 use super::numbers::{COUNTER, GET_OBJECTS, IN_TABLE, NAME, NEW_OBJECT, OBJECT_DATA, OBJECT_TYPE};
-use crate::netlink::{Attributes, Channel, Header, NFTABLES, Writer, kind};
+use crate::netlink::{Attributes, Channel, DUMP, Header, NFTABLES, Writer, kind};
 use commands::Commands;
 pub(crate) use content::Content;
 pub(crate) use layout::Drops;
@@ -25,9 +25,6 @@ pub(crate) use read::FoundTable;
 
 /// `NFPROTO_BRIDGE`
 pub(super) const BRIDGE: u8 = 7;
-
-/// Bytes of a datagram at most: so much the kernel dumps at once if there is room for it.
-const DATAGRAM: usize = 32 << 10;
 
 const WRITING: &str = "writing table bridge netpol";
 const READING: &str = "reading table bridge netpol";
@@ -50,7 +47,7 @@ fn header(message: u8) -> Header {
 impl PortTable {
     /// Opens a socket; changes nothing. What is dropped is logged as `log` says.
     pub(crate) fn open(log: Option<DropLog>) -> Result<Self, NetlinkError> {
-        let channel = Channel::open(DATAGRAM)
+        let channel = Channel::open(DUMP)
             .map_err(|source| NetlinkError::socket("opening a netlink socket", source))?;
         Ok(Self { channel, log })
     }
