@@ -19,27 +19,69 @@ const LATEST: Duration = Duration::from_millis(400);
 /// Looks that are long by themselves leave others their turn.
 const LONG: Duration = Duration::from_millis(150);
 
+/// Where changes come one after another, a look that had to rest begins just behind one of them rather than into the next,
+/// which would wait for it. For a change it waits so long.
+const BEHIND: Duration = Duration::from_millis(20);
+
 #[derive(Debug)]
 pub(super) struct Rest {
     /// What looks have taken beyond their share.
     debt: Debt,
+    /// No look begins before this.
+    over: Instant,
+    /// When the first change after that has settled.
+    behind: Option<Instant>,
 }
 
 impl Default for Rest {
     fn default() -> Self {
-        Self {
-            debt: Debt::since(Instant::now()),
-        }
+        Self::since(Instant::now())
     }
 }
 
 impl Rest {
-    /// When the next look may begin after one that took so long and ends now.
-    pub(super) fn after(&mut self, took: Duration, now: Instant) -> Instant {
+    fn since(now: Instant) -> Self {
+        Self {
+            debt: Debt::since(now),
+            over: now,
+            behind: None,
+        }
+    }
+
+    /// A look that took so long ends now.
+    pub(super) fn begin(&mut self, took: Duration, now: Instant) {
         let begun = now.checked_sub(took).unwrap_or(now);
         self.debt.add(begun, now, SHARE);
         let rest = self.debt.owed(now).saturating_sub(IN_ADVANCE);
-        now + rest.min(LATEST.saturating_sub(took)).max(took.min(LONG))
+        self.over = now + rest.min(LATEST.saturating_sub(took)).max(took.min(LONG));
+        self.behind = None;
+    }
+
+    /// It failed: the next begins no sooner than this, and need not wait for a change.
+    pub(super) fn until(&mut self, earliest: Instant) {
+        self.over = self.over.max(earliest);
+        self.behind = Some(self.over);
+    }
+
+    /// A change that has come now will have settled by then.
+    pub(super) fn settles(&mut self, settled: Instant) {
+        if Instant::now() >= self.over {
+            self.behind.get_or_insert(settled);
+        }
+    }
+
+    /// When a look begins that is due at this time.
+    pub(super) fn start(&self, due: Instant) -> Instant {
+        if due >= self.over {
+            due
+        } else {
+            self.behind.unwrap_or(self.over + BEHIND)
+        }
+    }
+
+    /// A look begins.
+    pub(super) fn end(&mut self) {
+        self.behind = None;
     }
 }
 
@@ -54,12 +96,11 @@ mod tests {
     /// The pauses after so many looks, each of which begins as soon as it may.
     fn pauses(took: Duration, looks: usize) -> Vec<Duration> {
         let mut now = Instant::now();
-        let mut rest = Rest {
-            debt: Debt::since(now),
-        };
+        let mut rest = Rest::since(now);
         let pause = |_| {
             let ended = now + took;
-            now = rest.after(took, ended);
+            rest.begin(took, ended);
+            now = rest.over;
             now - ended
         };
         (0..looks).map(pause).collect()
@@ -75,10 +116,11 @@ mod tests {
         // After a quiet time it is as at the beginning.
         let (mut rest, now) = (Rest::default(), Instant::now());
         for _ in 0..100 {
-            rest.after(millis(4), now);
+            rest.begin(millis(4), now);
         }
         let later = now + Duration::from_secs(60);
-        assert_eq!(rest.after(millis(4), later), later + millis(4));
+        rest.begin(millis(4), later);
+        assert_eq!(rest.over, later + millis(4));
     }
 
     #[test]

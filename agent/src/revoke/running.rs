@@ -27,10 +27,6 @@ use crate::telemetry::Telemetry;
 /// the kernel's list; and what is committed next often belongs to the same change.
 const SETTLE: Duration = Duration::from_millis(3);
 
-/// Where changes come one after another, a look that had to rest begins just behind one of them rather than into the next,
-/// which would wait for it. For a change it waits so long.
-const BEHIND: Duration = Duration::from_millis(20);
-
 /// Something to do.
 #[derive(Debug)]
 pub(super) enum Occurrence {
@@ -56,10 +52,6 @@ pub(super) struct Running {
     /// What the kernel has and nobody has looked at yet, and when to.
     pending: Option<(Change, Instant)>,
     rest: Rest,
-    /// No look is begun before this.
-    rested: Instant,
-    /// When the first change after that has settled.
-    behind: Option<Instant>,
     pass: Option<Pass>,
     pace: Pace,
     cut: Record,
@@ -79,8 +71,6 @@ impl Running {
             committing: Change::default(),
             pending: None,
             rest: Rest::default(),
-            rested: Instant::now(),
-            behind: None,
             pass: None,
             pace: Pace::default(),
             cut: Record::default(),
@@ -125,11 +115,8 @@ impl Running {
         if change.concerned.is_empty() {
             return;
         }
-        let now = Instant::now();
-        let settled = now + SETTLE;
-        if now >= self.rested {
-            self.behind.get_or_insert(settled);
-        }
+        let settled = Instant::now() + SETTLE;
+        self.rest.settles(settled);
         match &mut self.pending {
             Some((pending, due)) => {
                 pending.merge(change);
@@ -151,12 +138,7 @@ impl Running {
             }
             (Some(_), _) => Occurrence::Told(self.worker.told().await),
             (None, Some((_, due))) => {
-                let start = if *due >= self.rested {
-                    *due
-                } else {
-                    self.behind.unwrap_or(self.rested + BEHIND)
-                };
-                reach(start).await;
+                reach(self.rest.start(*due)).await;
                 Occurrence::Due
             }
             (None, None) => pending().await,
@@ -186,7 +168,7 @@ impl Running {
     }
 
     fn begin(&mut self, compiler: &Compiler) {
-        self.behind = None;
+        self.rest.end();
         let Some((change, _)) = self.pending.take() else {
             return;
         };
@@ -232,8 +214,7 @@ impl Running {
         let Some(pass) = self.pass.take() else { return };
         let now = Instant::now();
         let took = now - pass.began;
-        self.rested = self.rest.after(took, now);
-        self.behind = None;
+        self.rest.begin(took, now);
         flow_log.all_cut();
         let tally = match result {
             Ok(()) => {
@@ -249,8 +230,7 @@ impl Running {
 
     fn again(&mut self, pass: Pass, error: &ConntrackError, now: Instant) -> super::Tally {
         let pause = self.failures.again(error, now);
-        self.rested = self.rested.max(now + FIRST_RETRY);
-        self.behind = Some(self.rested);
+        self.rest.until(now + FIRST_RETRY);
         self.telemetry.revocation_failed();
         let (mut change, tally) = pass.broken(&mut self.cut);
         let mut due = now + pause;
